@@ -1,0 +1,43 @@
+/* core/muxer.h - CMAF muxer: an access unit in, a fragment out.
+ *
+ * libavformat's mov muxer with a custom AVIO (frag_custom, empty_moov,
+ * default_base_moof, cmaf). SPS and PPS are taken from the first key packet and
+ * stand in the init segment only (avc1); when a later key packet carries others,
+ * a new epoch begins by itself.
+ *
+ * Thread: one at a time (the media loop's). Nothing blocks.
+ */
+#ifndef PC_CORE_MUXER_H
+#define PC_CORE_MUXER_H
+
+#include <stdint.h>
+
+#include "core/fragment.h"
+#include "core/packet.h"
+
+struct pc_muxer;
+
+struct pc_muxer_config {
+	struct pc_fragment_pool *pool; /* must outlive the muxer */
+	uint32_t width;
+	uint32_t height;
+	int64_t frame_duration; /* nominal, ticks of PC_MEDIA_TIMESCALE */
+	int64_t base_ns; /* the capture time whose decode time is 0 */
+	uint32_t first_epoch; /* of the first init segment; at least 1 */
+	uint64_t first_number; /* of the first fragment; at least 1 */
+};
+
+int pc_muxer_create(const struct pc_muxer_config *config, struct pc_muxer **ret_muxer);
+void pc_muxer_destroy(struct pc_muxer *muxer); /* NULL is fine */
+
+/* 0 and a fragment with one reference; -EAGAIN: nothing came out (no key packet
+ * was seen yet); -EINVAL: the packet is no H.264 access unit; -ENOMEM.
+ * Decode time = capture time less base_ns, made strictly increasing. */
+int pc_muxer_write(struct pc_muxer *muxer, const struct pc_packet *packet,
+	struct pc_fragment **ret_fragment);
+
+/* What the next muxer of the same camera must start with. */
+uint32_t pc_muxer_next_epoch(const struct pc_muxer *muxer);
+uint64_t pc_muxer_next_number(const struct pc_muxer *muxer);
+
+#endif

@@ -1,0 +1,48 @@
+/* hwaccel/scaler.h - the full-size frame made small, as packed RGB for inference.
+ *
+ * Members: `software` (libswscale on a worker thread); `v4l2m2m` and `gles` join
+ * it. Output frames are DRM_FORMAT_BGR888 (bytes R, G, B), CPU-readable, stride
+ * exactly 3 * width where the width is a multiple of 32, and keep capture_ns and
+ * sequence of the frame that they come from.
+ *
+ * Thread: every function and callback runs on the loop given to open(). Output
+ * frames may be held and unreffed by any thread.
+ */
+#ifndef PC_HWACCEL_SCALER_H
+#define PC_HWACCEL_SCALER_H
+
+#include "core/frame.h"
+#include "core/loop.h"
+
+struct pc_scaler;
+
+struct pc_scaler_config {
+	struct pc_frame_format input;
+	unsigned caps; /* of the input frames */
+	unsigned width; /* of the output, a multiple of 32 */
+	unsigned height; /* of the output: the caller keeps the shape */
+	unsigned buffers; /* output frames that may be out at once; at least 2 */
+	const char *choice; /* "auto", "software" */
+};
+
+struct pc_scaler_events {
+	/* The callee takes a reference if it keeps `frame`. */
+	void (*scaled)(void *data, struct pc_frame *frame);
+	void (*failed)(void *data, int err); /* only close() may follow */
+};
+
+/* As pc_encoder_open(). */
+int pc_scaler_open(struct pc_loop *loop, const struct pc_scaler_config *config,
+	const struct pc_scaler_events *events, void *data, struct pc_scaler **ret_scaler);
+
+/* 0; -EAGAIN: busy, or no output buffer is free (the caller counts the drop). */
+int pc_scaler_submit(struct pc_scaler *scaler, struct pc_frame *frame);
+const char *pc_scaler_name(const struct pc_scaler *scaler);
+void pc_scaler_close(struct pc_scaler *scaler); /* no callback afterwards; NULL is fine */
+
+/* The small size for an input: `width` wide (made a multiple of 32), its height by
+ * the input's shape, even, at least 32. */
+void pc_scaler_fit(const struct pc_frame_format *input, unsigned width, unsigned *ret_width,
+	unsigned *ret_height);
+
+#endif
