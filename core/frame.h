@@ -98,9 +98,9 @@ void pc_frame_format_text(const struct pc_frame_format *format, char out[static 
 int64_t pc_frame_layout(const struct pc_frame_format *format, uint32_t align,
 	struct pc_frame_plane planes[static PC_FRAME_MAX_PLANES], unsigned *ret_n_planes);
 
-/* For producers. `init` leaves the frame with no reference (the producer's own
- * state); `publish` gives it the first; `finish` frees the imports and asserts
- * that nobody holds it. */
+/* For producers. `init` sets the private fields only and leaves the frame with no
+ * reference (the producer's own state); `publish` gives it the first; `finish`
+ * frees the imports and asserts that nobody holds it. */
 void pc_frame_init(struct pc_frame *frame, const struct pc_frame_impl *impl);
 void pc_frame_publish(struct pc_frame *frame);
 void pc_frame_finish(struct pc_frame *frame);
