@@ -43,4 +43,12 @@ static inline uint64_t pc_counter_get(const pc_counter *counter)
 	return atomic_load_explicit((pc_counter *)counter, memory_order_relaxed);
 }
 
+/* A moving mean over about 16 values; one writer. */
+static inline void pc_mean_add(_Atomic int64_t *mean, int64_t value)
+{
+	const int64_t old = atomic_load_explicit(mean, memory_order_relaxed);
+	atomic_store_explicit(mean, old == 0 ? value : old + (value - old) / 16,
+		memory_order_relaxed);
+}
+
 #endif
