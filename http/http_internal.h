@@ -4,12 +4,14 @@
  * tls_front.c   TLS terminator in front of Civetweb (tls_front.h)
  * certificate.c self-signed key and certificate at first start (certificate.h)
  * router.c      strict matching of method and path against routes[]
- * request.c     query, headers, bodies in; JSON, problems, bytes, ranges out
+ * request.c     query, headers, bodies in
+ * reply.c       JSON, problems, bytes, files, streams out; range.c reads Range
  * routes.c      the table: method, path, who may, handler
  * auth.c        passwords (scrypt, own thread), JWT, cookies, media tokens, first run
  * api_*.c       handlers by resource
  * api_live.c    playlists, parts, WebSocket, live.mp4, snapshot
  * static.c      the dashboard's files, in memory, pre-compressed
+ * stack.c       raises the stack of Civetweb's workers
  *
  * Thread: handlers run on Civetweb's workers (stack raised to 512 KiB, see server.c).
  */
@@ -72,6 +74,12 @@ struct pc_request {
 	char params[PC_ROUTE_PARAMS_MAX][PC_ROUTE_PARAM_SIZE]; /* of {..}, in order */
 	struct pc_identity who;
 	int status; /* what was replied; 0: nothing yet */
+	/* request.c's and reply.c's own. */
+	const struct pc_route *route;
+	const struct pc_http_worker *worker; /* whose connection it is; server_internal.h */
+	uint64_t body_left; /* bytes of the body that were not read */
+	bool close; /* the connection ends with this reply */
+	bool streaming; /* a chunked reply is under way */
 };
 
 struct pc_route {
@@ -95,6 +103,11 @@ int pc_router_match(const struct pc_route *routes, const char *method, const cha
 	struct pc_request *request, const struct pc_route **ret_route, char *allow,
 	size_t allow_size);
 
+/* The form that every path must have: "/", then segments of [A-Za-z0-9_.~=-] with single
+ * slashes between, none of them "." or "..", at most PC_PATH_MAX bytes. */
+#define PC_PATH_MAX 2048
+bool pc_router_path_ok(const char *path);
+
 /* request.c - reading. */
 const char *pc_request_header(const struct pc_request *request, const char *name); /* NULL: none */
 /* Percent-decoded value of a query parameter: its length; -ENOENT; -EINVAL (bad escape, a NUL,
@@ -108,10 +121,15 @@ int pc_request_id(const struct pc_request *request, unsigned param, int64_t *ret
 /* The body as JSON object (duplicate keys refused). 0, or a problem was already replied:
  * 400, 408, 413, 415. */
 int pc_request_json(struct pc_request *request, json_t **ret_object);
-/* Civetweb does not notice a client that hung up: looks at the socket. Fits `aborted`. */
+/* Civetweb does not notice a client that hung up; the TLS front does, and tells. Also true
+ * when the server is stopping. Any thread, while the handler runs. Fits `aborted`. */
 bool pc_request_aborted(void *request);
+/* The same for a WebSocket, from pc_live_websocket_ready() until pc_live_websocket_close(). */
+bool pc_http_connection_aborted(void *connection);
 
-/* request.c - replying, once. All add the security headers; all return the status. */
+/* reply.c - replying, once: what comes after the first reply is logged and dropped. All add the
+ * security headers, and "Cache-Control: no-store" unless `headers` has its own; all return the
+ * status. HEAD gets the head alone. */
 /* Steals `body`. `headers` are extra lines "Name: value\r\n" or NULL. */
 int pc_reply_json(struct pc_request *request, int status, json_t *body, const char *headers);
 /* application/problem+json (RFC 9457): type "about:blank", title from the status, detail. */
@@ -131,6 +149,22 @@ int pc_reply_file(struct pc_request *request, int fd, uint64_t size, const char 
 /* A body without end: the head now, then pc_reply_stream_write() until it fails. */
 int pc_reply_stream(struct pc_request *request, const char *content_type, const char *headers);
 int pc_reply_stream_write(struct pc_request *request, const struct iovec *parts, unsigned n);
+
+/* static.c: the dashboard's files. Names that are not in memory do not exist. */
+int pc_static_create(const char *folder, struct pc_static **ret_static);
+void pc_static_destroy(struct pc_static *files); /* NULL is fine */
+/* Whether a GET of this path is answered by pc_api_static(). The server asks when no route
+ * fits, so routes.c needs none for the dashboard. */
+bool pc_static_has(const struct pc_static *files, const char *path);
+
+/* range.c: reads a Range header (RFC 9110) against a body of `size` bytes. */
+enum pc_range {
+	PC_RANGE_WHOLE, /* none, not bytes, several, or malformed: ignored */
+	PC_RANGE_PART, /* *ret_first..*ret_last, inclusive */
+	PC_RANGE_OUTSIDE, /* 416 */
+};
+enum pc_range pc_range_parse(const char *header, uint64_t size, uint64_t *ret_first,
+	uint64_t *ret_last); /* header NULL: none */
 
 /* server.c */
 struct pc_http_camera_entry {
