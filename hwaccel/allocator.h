@@ -6,27 +6,13 @@
 #ifndef PC_HWACCEL_ALLOCATOR_H
 #define PC_HWACCEL_ALLOCATOR_H
 
-#include <stddef.h>
-
 #include "core/frame.h"
 
 struct pc_allocator;
 
-/* For implementers. Validated once by pc_allocator_init(). */
-struct pc_allocator_impl {
-	const char *name; /* "memfd" */
-	unsigned caps; /* enum pc_frame_caps that its buffers have */
-	/* A buffer of `format`, not published; 0, -ENOMEM, -EINVAL. Its release is
-	 * set by the pool. */
-	int (*allocate)(struct pc_allocator *allocator, const struct pc_frame_format *format,
-		struct pc_frame **ret_frame);
-	/* Frees a buffer that nobody holds. */
-	void (*free)(struct pc_allocator *allocator, struct pc_frame *frame);
-	void (*destroy)(struct pc_allocator *allocator);
-};
-
-/* Anonymous memory by memfd_create, sealed against shrinking, mapped once.
- * Strides are multiples of 64 bytes. */
+/* Anonymous memory by memfd_create, sealed against shrinking, mapped once; the planes
+ * share the fd. Strides are multiples of 64 bytes (packed RGB: of 32), and 64 bytes or
+ * more may be read past the last line. 0, -ENOMEM. */
 int pc_allocator_create_memfd(struct pc_allocator **ret_allocator);
 const char *pc_allocator_name(const struct pc_allocator *allocator);
 void pc_allocator_destroy(struct pc_allocator *allocator); /* its pools first; NULL is fine */
@@ -35,6 +21,8 @@ void pc_allocator_destroy(struct pc_allocator *allocator); /* its pools first; N
  * Thread: acquire from any; frames come back from any. */
 struct pc_frame_pool;
 
+/* 0; -EINVAL: a count of 0 or over 64, or a format that the allocator cannot make;
+ * -ENOMEM, -EMFILE ... */
 int pc_frame_pool_create(struct pc_allocator *allocator, const struct pc_frame_format *format,
 	unsigned count, struct pc_frame_pool **ret_pool);
 

@@ -6,7 +6,10 @@
 
 struct pc_encoder_impl {
 	const char *name; /* as in config.choice */
-	/* As pc_encoder_open(); `why` gets one line when it fails, for the log. */
+	/* As pc_encoder_open(), without the log line: `why` (empty before) says on failure
+	 * what is wrong, and on success, where there is something to say, why it was not
+	 * something better: "h264_v4l2m2m: no M2M device". `config` and its strings last
+	 * only for the call. */
 	int (*open)(struct pc_loop *loop, const struct pc_encoder_config *config,
 		const struct pc_encoder_events *events, void *data, char *why, size_t why_size,
 		struct pc_encoder **ret_encoder);

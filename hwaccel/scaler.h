@@ -21,7 +21,7 @@ struct pc_scaler_config {
 	unsigned caps; /* of the input frames */
 	unsigned width; /* of the output, a multiple of 32 */
 	unsigned height; /* of the output: the caller keeps the shape */
-	unsigned buffers; /* output frames that may be out at once; at least 2 */
+	unsigned buffers; /* output frames that may be out at once; 2..32 */
 	const char *choice; /* "auto", "software" */
 };
 
@@ -35,7 +35,8 @@ struct pc_scaler_events {
 int pc_scaler_open(struct pc_loop *loop, const struct pc_scaler_config *config,
 	const struct pc_scaler_events *events, void *data, struct pc_scaler **ret_scaler);
 
-/* 0; -EAGAIN: busy, or no output buffer is free (the caller counts the drop). */
+/* Takes a reference on `frame` until it is scaled. 0; -EAGAIN: busy, or no output buffer is
+ * free (the caller counts the drop); -EPIPE after failed(). Never blocks. */
 int pc_scaler_submit(struct pc_scaler *scaler, struct pc_frame *frame);
 const char *pc_scaler_name(const struct pc_scaler *scaler);
 void pc_scaler_close(struct pc_scaler *scaler); /* no callback afterwards; NULL is fine */
