@@ -3,7 +3,7 @@
  * libavformat's mov muxer with a custom AVIO (frag_custom, empty_moov,
  * default_base_moof, cmaf). SPS and PPS are taken from the first key packet and
  * stand in the init segment only (avc1); when a later key packet carries others,
- * a new epoch begins by itself.
+ * a new epoch begins by itself. Delimiters and fillers are dropped, SEI is kept.
  *
  * Thread: one at a time (the media loop's). Nothing blocks.
  */
@@ -30,8 +30,11 @@ struct pc_muxer_config {
 int pc_muxer_create(const struct pc_muxer_config *config, struct pc_muxer **ret_muxer);
 void pc_muxer_destroy(struct pc_muxer *muxer); /* NULL is fine */
 
-/* 0 and a fragment with one reference; -EAGAIN: nothing came out (no key packet
- * was seen yet); -EINVAL: the packet is no H.264 access unit; -ENOMEM.
+/* 0 and a fragment with one reference; -EAGAIN: nothing came out (no key packet was
+ * seen yet, or none since a frame was lost to -ENOMEM); -EINVAL: the packet is no
+ * H.264 access unit, has `key` set without an IDR, or is the first key packet and
+ * has no SPS and PPS; -ENOMEM (also: the pool's limit is reached), -EIO: the frame is
+ * lost and the caller should have the encoder make a key frame.
  * Decode time = capture time less base_ns, made strictly increasing. */
 int pc_muxer_write(struct pc_muxer *muxer, const struct pc_packet *packet,
 	struct pc_fragment **ret_fragment);
