@@ -22,7 +22,8 @@
 
 #define MOOF_BOUND 512 /* moof and mdat header of a one-sample fragment take 112 to 124 */
 #define INIT_BOUND (PC_AVCC_MAX + 2048)
-#define AVIO_BUFFER 1024
+/* movenc goes back to write the sizes of moov and moof: both must be in the buffer still. */
+#define AVIO_BUFFER INIT_BOUND
 
 /* Where libavformat's bytes go. */
 struct sink {
@@ -154,7 +155,6 @@ static int open_avio(struct pc_muxer *muxer, AVIOContext **ret_avio)
 		av_free(buffer);
 		return -ENOMEM;
 	}
-	avio->direct = AVIO_FLAG_DIRECT; /* large writes do not pass through the buffer */
 	*ret_avio = avio;
 	return 0;
 }
@@ -193,7 +193,7 @@ static int open_format(
 	if (r < 0) {
 		goto fail;
 	}
-	format->flags |= AVFMT_FLAG_CUSTOM_IO | AVFMT_FLAG_BITEXACT;
+	format->flags |= AVFMT_FLAG_CUSTOM_IO | AVFMT_FLAG_BITEXACT | AVFMT_FLAG_FLUSH_PACKETS;
 	r = add_stream(muxer, format, avcc);
 	if (r < 0) {
 		goto fail;
