@@ -5,7 +5,9 @@
  * readers that wait. What is rendered is immutable, reference-counted and shared by all
  * viewers. Segments start at key frames; a change of epoch writes EXT-X-DISCONTINUITY and
  * a new EXT-X-MAP. The part target follows from the cadence: whole frames, the count
- * nearest to the configured part (at 24 fps five frames, 209 ms; at 30 six, 200 ms).
+ * nearest to the configured part (at 24 fps five frames, 209 ms; at 30 six, 200 ms). Parts
+ * are cut where the cadence has them; a frame that comes late ends its part at the target.
+ * The target duration is that of the first whole segment, rounded: until then nothing is shown.
  *
  * URIs in the playlist are relative to it: "init-EPOCH.mp4", "seg-MSN.m4s",
  * "part-MSN.PART.m4s".
@@ -28,16 +30,21 @@ struct pc_hls_config {
 	struct pc_window *window; /* a reference is taken */
 	double part_s; /* wished part duration */
 	double window_s; /* of segments in the playlist; at least 6 segments are kept */
+	/* Media sequence number of the first segment, and discontinuity sequence number; 0: the
+	 * seconds since 1970, so that neither goes back, and no URI names two things, when the
+	 * daemon starts again under viewers that go on. */
+	int64_t first_msn;
 };
 
 int pc_hls_create(const struct pc_hls_config *config, struct pc_hls **ret_hls);
-void pc_hls_destroy(struct pc_hls *hls); /* wakes all waiters with -EPIPE and waits until they left */
+/* Wakes all waiters with -EPIPE and waits until they left. NULL is fine. */
+void pc_hls_destroy(struct pc_hls *hls);
 
 /* A text rendered once, shared. */
 struct pc_hls_text {
 	const char *data;
 	size_t size;
-	uint64_t version; /* +1 for each part: an ETag */
+	uint64_t version; /* +1 for each part, from first_msn << 20: an ETag */
 };
 void pc_hls_text_unref(struct pc_hls_text *text); /* any thread; NULL is fine */
 
@@ -56,17 +63,25 @@ int pc_hls_playlist(struct pc_hls *hls, int64_t msn, int64_t part, bool skip,
 	bool (*aborted)(void *data), void *data, struct pc_hls_text **ret_text);
 
 /* The fragments of a segment or of a part of it, in order, each with a reference.
- * Blocks for the hinted part (the one that comes next), like the playlist.
- * 0; -ENOENT: gone, or too far ahead; the rest as above. */
+ * `msn` and `part` are those of the URI. Blocks for the hinted part (the one that comes
+ * next), like the playlist. A hint always comes true: when the segment ended where one more
+ * part of it was hinted, the next segment's first part is listed under that URI.
+ * 0; -ENOENT: gone, or too far ahead; -ENOMEM; the rest as above. */
 #define PC_HLS_SEGMENT_FRAGMENTS_MAX 1024
 struct pc_hls_media {
 	unsigned n;
 	size_t size; /* bytes in all */
 	struct pc_fragment **fragments; /* n of them */
+	struct pc_hls_list *list; /* private */
 };
 int pc_hls_media(struct pc_hls *hls, int64_t msn, int64_t part, bool (*aborted)(void *data),
 	void *data, struct pc_hls_media *ret_media); /* part < 0: the whole, finished segment */
 void pc_hls_media_finish(struct pc_hls_media *media);
+
+/* The newest key frame as a JPEG. Decoded once a key frame, however many ask, by the first
+ * that does; the others wait for it. Needs the stack that core/still.h names.
+ * 0; -EAGAIN: no frame yet; -EIO, -ENOMEM. `version` is the fragment's number. */
+int pc_hls_still(struct pc_hls *hls, struct pc_hls_text **ret_jpeg);
 
 /* The init segment of an epoch that is still in the window; NULL otherwise. */
 struct pc_init *pc_hls_init(struct pc_hls *hls, uint32_t epoch);
