@@ -20,7 +20,7 @@
 
 struct pc_barcode {
 	uint32_t frame; /* 24 bits are kept */
-	int64_t utc_ms; /* 40 bits are kept */
+	int64_t utc_ms; /* the low 40 bits are kept (34 years): compare modulo 2^40 */
 };
 
 /* Side of a cell in pixels for a picture `width` pixels wide; at least 4. */
