@@ -15,6 +15,7 @@
 
 #define QUALITY 4 /* mjpeg's scale: 2 (best) to 31 */
 #define MAX_SIDE 8192
+#define MIN_WIDTH 16 /* swscale 5.1 leaves out the range conversion at 2 x 2, as seen */
 
 static int errno_of(int averror)
 {
@@ -127,6 +128,9 @@ static int decode(const struct pc_fragment *fragment, AVFrame **ret_frame)
 /* The size at most `max_width` wide, even, with the shape of `source`. */
 static void fit(const AVFrame *source, unsigned max_width, AVFrame *target)
 {
+	if (max_width > 0 && max_width < MIN_WIDTH) {
+		max_width = MIN_WIDTH;
+	}
 	int width = source->width, height = source->height;
 	if (max_width > 0 && width > (int)max_width) {
 		width = (int)max_width;

@@ -12,7 +12,7 @@
 
 #include "core/fragment.h"
 
-/* Scales down to at most max_width pixels (0: as it is), keeping the shape.
+/* Scales down to at most max_width pixels (0: as it is; at least 16), keeping the shape.
  * 0 and a malloc'ed JPEG, to be freed by the caller; -EINVAL: not a key
  * fragment; -EIO: does not decode; -ENOMEM. Thread: any. */
 int pc_still_jpeg(const struct pc_fragment *fragment, unsigned max_width, uint8_t **ret_data,

@@ -12,13 +12,13 @@ struct encode {
 	AVPacket *packet;
 };
 
-struct encode *encode_open(unsigned width, unsigned height, unsigned kbps)
+static struct encode *open_encoder(
+	unsigned width, unsigned height, unsigned kbps, enum AVColorSpace matrix)
 {
 	const AVCodec *codec = avcodec_find_encoder_by_name("libx264");
 	if (codec == NULL) {
 		test_skip("no libx264 in libavcodec");
 	}
-	av_log_set_level(AV_LOG_ERROR);
 	struct encode *encode = calloc(1, sizeof(*encode));
 	AVCodecContext *context = avcodec_alloc_context3(codec);
 	context->width = (int)width;
@@ -29,6 +29,7 @@ struct encode *encode_open(unsigned width, unsigned height, unsigned kbps)
 	context->gop_size = 10000;
 	context->max_b_frames = 0;
 	context->thread_count = 1;
+	context->colorspace = matrix;
 	context->bit_rate = (int64_t)kbps * 1000;
 	test_int(av_opt_set(context->priv_data, "preset", "ultrafast", 0), 0);
 	test_int(av_opt_set(context->priv_data, "tune", "zerolatency", 0), 0);
@@ -43,6 +44,16 @@ struct encode *encode_open(unsigned width, unsigned height, unsigned kbps)
 	encode->frame->height = (int)height;
 	test_int(av_frame_get_buffer(encode->frame, 0), 0);
 	return encode;
+}
+
+struct encode *encode_open(unsigned width, unsigned height, unsigned kbps)
+{
+	return open_encoder(width, height, kbps, AVCOL_SPC_UNSPECIFIED);
+}
+
+struct encode *encode_open_bt709(unsigned width, unsigned height, unsigned kbps)
+{
+	return open_encoder(width, height, kbps, AVCOL_SPC_BT709);
 }
 
 void encode_close(struct encode *encode)

@@ -202,6 +202,7 @@ static void test_h264_starved(void)
 
 int main(void)
 {
+	av_log_set_level(AV_LOG_ERROR);
 	TEST_RUN(test_cells);
 	TEST_RUN(test_layout);
 	TEST_RUN(test_round_trip);

@@ -553,6 +553,7 @@ static void test_steady_state(void)
 
 int main(void)
 {
+	av_log_set_level(AV_LOG_ERROR);
 	test_int(pc_fragment_pool_create(64 << 20, &pool), 0);
 	TEST_RUN(test_round_trip);
 	TEST_RUN(test_epochs);
