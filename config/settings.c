@@ -357,6 +357,9 @@ static config_setting_t *step(config_setting_t *parent, const char *piece, int t
 		if (child == NULL) {
 			child = config_setting_add(
 				parent, piece, type == CONFIG_TYPE_NONE ? CONFIG_TYPE_GROUP : type);
+			if (child != NULL) {
+				config_setting_set_hook(child, (void *)override_mark);
+			}
 		}
 		return child;
 	}
@@ -429,10 +432,6 @@ static bool put(config_t *tree, char *path, const config_setting_t *value)
 		if (next != NULL && next[0] != '[' && !config_setting_is_group(at)) {
 			return false;
 		}
-		config_setting_set_hook(
-			at, config_setting_get_hook(at) != NULL || type != CONFIG_TYPE_NONE
-				    ? (void *)override_mark
-				    : NULL);
 		piece = next;
 	}
 	return at != config_root_setting(tree) && copy_value(at, value);
