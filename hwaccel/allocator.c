@@ -50,6 +50,11 @@ const char *pc_allocator_name(const struct pc_allocator *allocator)
 	return allocator->impl->name;
 }
 
+unsigned pc_allocator_caps(const struct pc_allocator *allocator)
+{
+	return allocator->impl->caps;
+}
+
 void pc_allocator_destroy(struct pc_allocator *allocator)
 {
 	if (allocator != NULL) {

@@ -15,6 +15,7 @@ struct pc_allocator;
  * more may be read past the last line. 0, -ENOMEM. */
 int pc_allocator_create_memfd(struct pc_allocator **ret_allocator);
 const char *pc_allocator_name(const struct pc_allocator *allocator);
+unsigned pc_allocator_caps(const struct pc_allocator *allocator); /* of its frames */
 void pc_allocator_destroy(struct pc_allocator *allocator); /* its pools first; NULL is fine */
 
 /* A fixed number of buffers of one format, all allocated by create.
