@@ -80,7 +80,7 @@ void pc_hls_media_finish(struct pc_hls_media *media);
 
 /* The newest key frame as a JPEG. Decoded once a key frame, however many ask, by the first
  * that does; the others wait for it. Needs the stack that core/still.h names.
- * 0; -EAGAIN: no frame yet; -EIO, -ENOMEM. `version` is the fragment's number. */
+ * 0; -EAGAIN: no frame yet; -EIO, -ENOMEM. `version` is the frame's capture time. */
 int pc_hls_still(struct pc_hls *hls, struct pc_hls_text **ret_jpeg);
 
 /* The init segment of an epoch that is still in the window; NULL otherwise. */

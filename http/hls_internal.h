@@ -103,7 +103,7 @@ struct pc_hls {
 	int64_t last_complete; /* the last segment that `full` has whole */
 
 	pthread_mutex_t still_lock; /* held while decoding */
-	struct pc_hls_text *still; /* NULL: none yet; `version` is its fragment's number */
+	struct pc_hls_text *still; /* NULL: none yet; `version` is its frame's capture time */
 };
 
 /* hls_render.c: the playlist as it now is; 0 or -ENOMEM. `delta` gives NULL where nothing

@@ -286,7 +286,7 @@ static int renew_still(struct pc_hls *hls)
 	if (key == NULL) {
 		return -EAGAIN;
 	}
-	if (hls->still != NULL && hls->still->version == key->number) {
+	if (hls->still != NULL && hls->still->version == (uint64_t)key->capture_ns) {
 		pc_fragment_unref(key);
 		return 0;
 	}
@@ -296,7 +296,7 @@ static int renew_still(struct pc_hls *hls)
 	if (r == 0) {
 		struct pc_hls_text *text = hls_text_adopt(hls->memory, jpeg, size);
 		if (text != NULL) {
-			text->version = key->number;
+			text->version = (uint64_t)key->capture_ns;
 			pc_hls_text_unref(hls->still);
 			hls->still = text;
 		} else {

@@ -6,8 +6,9 @@
  * epoch changes the new init segment goes first. Nothing is queued or allocated a viewer.
  *
  * The transport is a function: Civetweb's WebSocket (one binary message an init segment or
- * fragment; a text message {"codec": "...", "epoch": n} before each init) or a chunked
- * /live.mp4 body.
+ * fragment; a text message {"codec": "...", "epoch": n, "width": pixels, "height": pixels,
+ * "t": seconds, "utc": "..."} before each init: the next fragment's media time and when it
+ * was captured) or a chunked /live.mp4 body.
  *
  * Thread: run() on the viewer's own thread; it blocks.
  */
@@ -18,12 +19,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/fragment.h"
 #include "core/stats.h"
 #include "core/window.h"
 
 struct pc_instant_transport {
-	/* A new epoch: its init segment. 0, or negative errno: the viewer has gone. */
-	int (*init)(void *data, const struct pc_init *init);
+	/* A new epoch: its init segment, and the (key) fragment that follows. 0, or negative
+	 * errno: the viewer has gone. */
+	int (*init)(void *data, const struct pc_init *init, const struct pc_fragment *first);
 	int (*fragment)(void *data, const struct pc_fragment *fragment);
 	/* Polled about every 250 ms while nothing comes; true: the viewer has gone. */
 	bool (*aborted)(void *data);
@@ -35,7 +38,8 @@ struct pc_instant_config {
 	int64_t max_lag_ns; /* 0: 500 ms */
 };
 
-/* Serves until the viewer has gone (the transport's errno), or the window closed (-EPIPE). */
+/* Serves until the viewer has gone (the transport's errno, -ECANCELED when `aborted` says so),
+ * or the window closed (-EPIPE). */
 int pc_instant_run(const struct pc_instant_config *config,
 	const struct pc_instant_transport *transport, void *data);
 
