@@ -111,7 +111,7 @@ void pc_log_write(enum pc_log_level level, const char *module, const char *forma
 	}
 	int saved_errno = errno;
 	char line[LINE_MAX_BYTES];
-	const size_t size = sizeof(line) - 1; /* room for the newline */
+	const size_t size = sizeof(line); /* the newline comes where the NUL was */
 	size_t start = put_prefix(line, size, level, module);
 	va_list args;
 	va_start(args, format);
