@@ -118,6 +118,8 @@ int pc_request_query_int(const struct pc_request *request, const char *name, int
 	int64_t max, int64_t *ret);
 /* A path parameter as a positive id: 0 or -EINVAL. */
 int pc_request_id(const struct pc_request *request, unsigned param, int64_t *ret_id);
+/* Whether If-None-Match has this etag ("\"42\"", with its quotes): a GET may be answered 304. */
+bool pc_request_has_etag(const struct pc_request *request, const char *etag);
 /* The body as JSON object (duplicate keys refused). 0, or a problem was already replied:
  * 400, 408, 413, 415. */
 int pc_request_json(struct pc_request *request, json_t **ret_object);
