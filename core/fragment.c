@@ -95,11 +95,11 @@ void pc_fragment_pool_destroy(struct pc_fragment_pool *pool)
 	}
 }
 
-/* Under the lock. A free block of `class`, or of one up to twice as large: sizes vary from
- * frame to frame, and a steady stream is to end up allocating nothing. NULL: none. */
+/* Under the lock. A free block of `class`, or of one up to four times as large: sizes vary
+ * from frame to frame, and a steady stream is to end up allocating nothing. NULL: none. */
 static struct pc_fragment *take_free(struct pc_fragment_pool *pool, unsigned class)
 {
-	for (unsigned i = 0; i <= STEPS_A_DOUBLING && class + i < N_CLASSES; i++) {
+	for (unsigned i = 0; i <= 2 * STEPS_A_DOUBLING && class + i < N_CLASSES; i++) {
 		struct pc_fragment *fragment = pool->free[class + i];
 		if (fragment != NULL) {
 			pool->free[class + i] = fragment->next_free;

@@ -311,8 +311,7 @@ int pc_loop_add_signal(struct pc_loop *loop, int signo, void (*fn)(void *data, i
 	}
 	sigset_t set, old;
 	sigemptyset(&set);
-	sigaddset(&set, signo);
-	int r = -pthread_sigmask(SIG_BLOCK, &set, &old);
+	int r = sigaddset(&set, signo) < 0 ? -errno : -pthread_sigmask(SIG_BLOCK, &set, &old);
 	if (r < 0) {
 		goto fail_mask;
 	}
