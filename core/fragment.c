@@ -17,10 +17,8 @@
 #define DOUBLINGS 16 /* the largest class is just below 64 MiB */
 #define N_CLASSES (STEPS_A_DOUBLING * DOUBLINGS)
 
-struct block {
-	struct pc_fragment fragment; /* first: a fragment's address is its block's */
-	_Alignas(16) uint8_t data[];
-};
+/* Where the bytes begin in a block. */
+#define DATA_OFFSET ((sizeof(struct pc_fragment) + 15) & ~(size_t)15)
 
 struct pc_fragment_pool {
 	pthread_mutex_t lock;
@@ -135,7 +133,7 @@ struct pc_fragment *pc_fragment_new(
 	if (size > pool->max_bytes) { /* before the sum below, which could wrap */
 		return NULL;
 	}
-	unsigned class = class_for(sizeof(struct block) + size);
+	unsigned class = class_for(DATA_OFFSET + size);
 	if (class == N_CLASSES) {
 		return NULL;
 	}
@@ -152,7 +150,7 @@ struct pc_fragment *pc_fragment_new(
 	if (fragment == NULL) {
 		return NULL;
 	}
-	uint8_t *data = ((struct block *)fragment)->data;
+	uint8_t *data = (uint8_t *)fragment + DATA_OFFSET;
 	*fragment = (struct pc_fragment){
 		.data = data,
 		.size = size,

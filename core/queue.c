@@ -31,6 +31,9 @@ int pc_queue_create(size_t item_size, size_t capacity, struct pc_queue **ret_que
 	if (item_size == 0 || capacity == 0) {
 		return -EINVAL;
 	}
+	if (capacity > SIZE_MAX / item_size) {
+		return -ENOMEM;
+	}
 	struct pc_queue *queue = calloc(1, sizeof(*queue));
 	if (queue == NULL) {
 		return -ENOMEM;
