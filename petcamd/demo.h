@@ -52,8 +52,8 @@ int pc_demo_scene_create(uint64_t seed, struct pc_demo_scene **ret_scene);
 void pc_demo_scene_destroy(struct pc_demo_scene *scene);
 
 /* `t_s`: seconds since the room began, any order. */
-void pc_demo_scene_truth(struct pc_demo_scene *scene, double t_s,
-	struct pc_demo_truth truth[static PC_DEMO_PETS]);
+void pc_demo_scene_truth(
+	struct pc_demo_scene *scene, double t_s, struct pc_demo_truth truth[static PC_DEMO_PETS]);
 
 /* The room's fixed areas (bowl, sofa, door, bed) as zones, and the barcode's strip
  * as a mask. Returns the number written, at most PC_ZONES_MAX. */
