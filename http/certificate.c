@@ -1,16 +1,14 @@
-/* http/certificate.c - the server's own key and certificate: read, or made; see certificate.h. */
+/* http/certificate.c - the server's own key and certificate: read, checked, renewed, written.
+ *
+ * certificate_make.c makes them; see certificate.h.
+ */
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/ecc.h>
-#include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/ssl.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,248 +20,18 @@
 
 #define PC_LOG_MODULE "certificate"
 #include "core/log.h"
-#include "http/certificate.h"
+#include "http/certificate_internal.h"
 
-#define PEM_MAX 65536
-#define DER_MAX 8192
-#define DAY_S 86400
-#define VALID_DAYS 397 /* what browsers take of a public one */
 #define RENEW_DAYS 30
-#define ALT_NAMES_MAX 2048
-/* A Pi has no clock of its own: before the network tells the time it may be 1970. */
-#define EARLIEST INT64_C(1767225600) /* 2026-01-01 */
-
 #define KEY_NAME "tls.key"
 #define CERTIFICATE_NAME "tls.crt"
 
-static void wipe(void *bytes, size_t size)
-{
-	if (bytes != NULL) {
-		explicit_bzero(bytes, size);
-	}
-}
-
 void pc_certificate_finish(struct pc_certificate *certificate)
 {
-	wipe(certificate->key, certificate->key_size);
+	certificate_wipe(certificate->key, certificate->key_size);
 	free(certificate->key);
 	free(certificate->certificate);
 	memset(certificate, 0, sizeof(*certificate));
-}
-
-/* Subject alternative names, as the bytes of the extension: a SEQUENCE of [2] names and [7]
- * addresses. What has no room is left out. */
-struct alt_names {
-	size_t size;
-	unsigned char bytes[ALT_NAMES_MAX];
-};
-
-static void alt_add(struct alt_names *names, unsigned char tag, const void *value, size_t size)
-{
-	if (size == 0 || size > 127 || names->size + 2 + size > sizeof(names->bytes)) {
-		return;
-	}
-	unsigned char *at = names->bytes + names->size;
-	at[0] = tag;
-	at[1] = (unsigned char)size;
-	memcpy(at + 2, value, size);
-	/* Once only: an address may be on several interfaces. */
-	for (size_t i = 0; i < names->size; i += 2u + names->bytes[i + 1]) {
-		if (memcmp(names->bytes + i, at, 2 + size) == 0) {
-			return;
-		}
-	}
-	names->size += 2 + size;
-}
-
-static void alt_add_name(struct alt_names *names, const char *name)
-{
-	alt_add(names, 0x82, name, strlen(name));
-}
-
-static void alt_add_addresses(struct alt_names *names)
-{
-	const struct in_addr v4 = { .s_addr = htonl(INADDR_LOOPBACK) };
-	struct ifaddrs *list;
-
-	alt_add(names, 0x87, &v4, sizeof(v4));
-	alt_add(names, 0x87, &in6addr_loopback, sizeof(in6addr_loopback));
-	if (getifaddrs(&list) < 0) {
-		return;
-	}
-	for (const struct ifaddrs *entry = list; entry != NULL; entry = entry->ifa_next) {
-		if (entry->ifa_addr == NULL || !(entry->ifa_flags & IFF_UP)) {
-			continue;
-		}
-		if (entry->ifa_addr->sa_family == AF_INET) {
-			struct sockaddr_in copy;
-			memcpy(&copy, entry->ifa_addr, sizeof(copy));
-			alt_add(names, 0x87, &copy.sin_addr, sizeof(copy.sin_addr));
-		} else if (entry->ifa_addr->sa_family == AF_INET6) {
-			struct sockaddr_in6 copy;
-			memcpy(&copy, entry->ifa_addr, sizeof(copy));
-			/* A browser cannot ask for a link-local one: it takes no zone. */
-			if (!IN6_IS_ADDR_LINKLOCAL(&copy.sin6_addr)) {
-				alt_add(names, 0x87, &copy.sin6_addr, sizeof(copy.sin6_addr));
-			}
-		}
-	}
-	freeifaddrs(list);
-}
-
-/* Writes the whole extension value; its size. */
-static int alt_names_of_host(unsigned char *out, size_t size)
-{
-	struct alt_names names = { 0 };
-	char host[65] = "", local[80];
-
-	alt_add_name(&names, "localhost");
-	if (gethostname(host, sizeof(host) - 1) == 0 && host[0] != '\0') {
-		alt_add_name(&names, host);
-		if (strchr(host, '.') == NULL) {
-			snprintf(local, sizeof(local), "%s.local", host);
-			alt_add_name(&names, local);
-		}
-	}
-	alt_add_addresses(&names);
-	if (names.size + 4 > size) {
-		return -ENOSPC;
-	}
-	out[0] = 0x30;
-	out[1] = 0x82;
-	out[2] = (unsigned char)(names.size >> 8);
-	out[3] = (unsigned char)names.size;
-	/* DER wants the shortest length. */
-	size_t head = 4;
-	if (names.size < 128) {
-		out[1] = (unsigned char)names.size;
-		head = 2;
-	} else if (names.size < 256) {
-		out[1] = 0x81;
-		out[2] = (unsigned char)names.size;
-		head = 3;
-	}
-	memcpy(out + head, names.bytes, names.size);
-	return (int)(head + names.size);
-}
-
-/* UTCTime with its tag and length: 15 bytes. */
-static int put_date(unsigned char *out, time_t when)
-{
-	struct tm tm;
-
-	gmtime_r(&when, &tm);
-	out[0] = 0x17;
-	out[1] = 13;
-	const int n = snprintf((char *)out + 2, CTC_DATE_SIZE - 2, "%02d%02d%02d%02d%02d%02dZ",
-		tm.tm_year % 100, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
-	return n == 13 ? 15 : -EINVAL;
-}
-
-static int describe(Cert *cert, ecc_key *key)
-{
-	const time_t now = time(NULL) > EARLIEST ? time(NULL) : EARLIEST;
-
-	snprintf(cert->subject.commonName, sizeof(cert->subject.commonName), "petcam");
-	cert->subject.commonNameEnc = CTC_UTF8;
-	cert->sigType = CTC_SHA256wECDSA;
-	cert->isCA = 0;
-	cert->selfSigned = 1;
-	/* A day back: the clocks of phones are not ours. */
-	cert->beforeDateSz = put_date(cert->beforeDate, now - DAY_S);
-	cert->afterDateSz = put_date(cert->afterDate, now + (VALID_DAYS - 1) * DAY_S);
-	cert->altNamesSz = alt_names_of_host(cert->altNames, sizeof(cert->altNames));
-	if (cert->beforeDateSz < 0 || cert->afterDateSz < 0 || cert->altNamesSz < 0) {
-		return -EINVAL;
-	}
-	if (wc_SetKeyUsage(cert, "digitalSignature") != 0 ||
-		wc_SetExtKeyUsage(cert, "serverAuth") != 0 ||
-		wc_SetSubjectKeyIdFromPublicKey_ex(cert, ECC_TYPE, key) != 0) {
-		return -EIO;
-	}
-	return 0;
-}
-
-/* DER to PEM in memory of its own. */
-static int to_pem(
-	const unsigned char *der, int der_size, int type, unsigned char **ret_pem, size_t *ret_size)
-{
-	unsigned char *pem = malloc(PEM_MAX);
-	if (pem == NULL) {
-		return -ENOMEM;
-	}
-	const int n = wc_DerToPem(der, (word32)der_size, pem, PEM_MAX, type);
-	if (n <= 0) {
-		wipe(pem, PEM_MAX);
-		free(pem);
-		return n == MEMORY_E ? -ENOMEM : -EIO;
-	}
-	*ret_pem = pem;
-	*ret_size = (size_t)n;
-	return 0;
-}
-
-/* `cert` and `der` are given for their size: 25 KB and 8 KB. */
-static int make_pair(Cert *cert, unsigned char *der, ecc_key *key, WC_RNG *rng,
-	struct pc_certificate *ret_certificate)
-{
-	struct pc_certificate made = { 0 };
-
-	if (wc_ecc_make_key_ex(rng, 32, key, ECC_SECP256R1) != 0 || wc_InitCert(cert) != 0) {
-		return -EIO;
-	}
-	int r = describe(cert, key);
-	if (r < 0) {
-		return r;
-	}
-	/* The issuer of a self-signed certificate is its subject. */
-	cert->issuer = cert->subject;
-	int n = wc_MakeCert_ex(cert, der, DER_MAX, ECC_TYPE, key, rng);
-	if (n > 0) {
-		n = wc_SignCert_ex(cert->bodySz, cert->sigType, der, DER_MAX, ECC_TYPE, key, rng);
-	}
-	if (n <= 0) {
-		return n == MEMORY_E ? -ENOMEM : -EIO;
-	}
-	r = to_pem(der, n, CERT_TYPE, &made.certificate, &made.certificate_size);
-	if (r == 0) {
-		n = wc_EccKeyToDer(key, der, DER_MAX);
-		r = n <= 0 ? -EIO : to_pem(der, n, ECC_PRIVATEKEY_TYPE, &made.key, &made.key_size);
-	}
-	if (r < 0) {
-		pc_certificate_finish(&made);
-		return r;
-	}
-	*ret_certificate = made;
-	return 0;
-}
-
-int pc_certificate_make(struct pc_certificate *ret_certificate)
-{
-	ecc_key key;
-	WC_RNG rng;
-	int r = -ENOMEM;
-
-	Cert *cert = malloc(sizeof(*cert));
-	unsigned char *der = malloc(DER_MAX);
-	if (cert == NULL || der == NULL) {
-		goto done_memory;
-	}
-	r = -EIO;
-	if (wc_InitRng(&rng) != 0) {
-		goto done_memory;
-	}
-	if (wc_ecc_init(&key) == 0) {
-		r = make_pair(cert, der, &key, &rng, ret_certificate);
-		wc_ecc_free(&key);
-	}
-	wc_FreeRng(&rng);
-
-done_memory:
-	wipe(der, DER_MAX);
-	free(der);
-	free(cert);
-	return r;
 }
 
 /* 0; -ENOENT; other negative errno with `why`. */
@@ -279,17 +47,17 @@ static int read_file(int folder, const char *path, const char *name, char *why, 
 		r = -errno;
 		goto done;
 	}
-	bytes = malloc(PEM_MAX);
+	bytes = malloc(CERTIFICATE_PEM_MAX);
 	if (bytes == NULL) {
 		r = -ENOMEM;
 	}
 	while (r == 0) {
-		const ssize_t got = read(fd, bytes + n, PEM_MAX - n);
+		const ssize_t got = read(fd, bytes + n, CERTIFICATE_PEM_MAX - n);
 		if (got < 0) {
 			r = errno == EINTR ? 0 : -errno;
 		} else if (got == 0) {
 			break;
-		} else if ((n += (size_t)got) == PEM_MAX) {
+		} else if ((n += (size_t)got) == CERTIFICATE_PEM_MAX) {
 			r = -EFBIG;
 		}
 	}
@@ -300,7 +68,7 @@ done:
 			snprintf(why, why_size, "%s/%s cannot be read: %s", path, name,
 				pc_strerror(r));
 		}
-		wipe(bytes, n);
+		certificate_wipe(bytes, n);
 		free(bytes);
 		return r;
 	}
@@ -368,6 +136,56 @@ static int write_pair(int folder, const struct pc_certificate *pair)
 	return r == 0 ? sync_folder(folder) : r;
 }
 
+static WOLFSSL_X509 *parse(const struct pc_certificate *pair)
+{
+	return wolfSSL_X509_load_certificate_buffer(
+		pair->certificate, (int)pair->certificate_size, WOLFSSL_FILETYPE_PEM);
+}
+
+/* The point that a private key makes, against the one in the certificate. */
+static bool same_point(ecc_key *private, ecc_key *public)
+{
+	ecc_point *point = wc_ecc_new_point();
+	const bool same = point != NULL && wc_ecc_make_pub(private, point) == 0 &&
+			  wc_ecc_cmp_point(point, &public->pubkey) == MP_EQ;
+
+	wc_ecc_del_point(point);
+	return same;
+}
+
+/* wolfSSL_CTX_check_private_key() of 5.5.4 takes any EC key for any EC certificate. */
+static bool key_fits(const struct pc_certificate *pair)
+{
+	unsigned char key_der[2048], public_der[2048];
+	int public_size = (int)sizeof(public_der);
+	word32 key_index = 0, public_index = 0;
+	ecc_key private, public;
+
+	const int key_size =
+		wc_KeyPemToDer(pair->key, (int)pair->key_size, key_der, (int)sizeof(key_der), NULL);
+	WOLFSSL_X509 *x509 = parse(pair);
+	if (key_size <= 0 || x509 == NULL ||
+		wolfSSL_X509_get_pubkey_buffer(x509, public_der, &public_size) != WOLFSSL_SUCCESS ||
+		wc_ecc_init(&private) != 0) {
+		wolfSSL_X509_free(x509);
+		certificate_wipe(key_der, sizeof(key_der));
+		return true; /* longer than any EC key: wolfSSL's own check has to do */
+	}
+	wolfSSL_X509_free(x509);
+	bool fits = true;
+	if (wc_ecc_init(&public) == 0) {
+		if (wc_EccPrivateKeyDecode(key_der, &key_index, &private, (word32)key_size) == 0 &&
+			wc_EccPublicKeyDecode(
+				public_der, &public_index, &public, (word32)public_size) == 0) {
+			fits = same_point(&private, &public);
+		}
+		wc_ecc_free(&public);
+	}
+	wc_ecc_free(&private);
+	certificate_wipe(key_der, sizeof(key_der));
+	return fits;
+}
+
 static int check_pair(
 	const struct pc_certificate *pair, const char *path, char *why, size_t why_size)
 {
@@ -391,7 +209,7 @@ static int check_pair(
 			" is no private key: mend it, or delete both it and " CERTIFICATE_NAME
 			" to have new ones made",
 			path);
-	} else if (wolfSSL_CTX_check_private_key(context) != WOLFSSL_SUCCESS) {
+	} else if (wolfSSL_CTX_check_private_key(context) != WOLFSSL_SUCCESS || !key_fits(pair)) {
 		snprintf(why, why_size,
 			"%s/" KEY_NAME " does not belong to " CERTIFICATE_NAME
 			" beside it: mend it, or delete both to have new ones made",
@@ -418,20 +236,15 @@ static const char *ending(WOLFSSL_X509 *x509)
 	if (now >= end) {
 		return "is over";
 	}
-	return now >= end - RENEW_DAYS * DAY_S ? "ends soon" : NULL;
-}
-
-static WOLFSSL_X509 *parse(const struct pc_certificate *pair)
-{
-	return wolfSSL_X509_load_certificate_buffer(
-		pair->certificate, (int)pair->certificate_size, WOLFSSL_FILETYPE_PEM);
+	return now >= end - RENEW_DAYS * CERTIFICATE_DAY_S ? "ends soon" : NULL;
 }
 
 static bool is_ours(WOLFSSL_X509 *x509)
 {
 	char *subject = wolfSSL_X509_NAME_oneline(wolfSSL_X509_get_subject_name(x509), NULL, 0);
 	char *issuer = wolfSSL_X509_NAME_oneline(wolfSSL_X509_get_issuer_name(x509), NULL, 0);
-	const bool ours = subject != NULL && issuer != NULL && strcmp(subject, "/CN=petcam") == 0 &&
+	const bool ours = subject != NULL && issuer != NULL &&
+			  strcmp(subject, "/CN=" CERTIFICATE_OWN_NAME) == 0 &&
 			  strcmp(issuer, subject) == 0;
 
 	XFREE(subject, NULL, DYNAMIC_TYPE_OPENSSL);
