@@ -44,7 +44,7 @@ int pc_window_create(int64_t duration_ns, unsigned max_fragments, struct pc_wind
 		return -EINVAL;
 	}
 	struct pc_window *window =
-		calloc(1, sizeof(*window) + max_fragments * sizeof(window->ring[0]));
+		calloc(1, sizeof(*window) + (size_t)max_fragments * sizeof(void *));
 	if (window == NULL) {
 		return -ENOMEM;
 	}

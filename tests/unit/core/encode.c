@@ -12,8 +12,8 @@ struct encode {
 	AVPacket *packet;
 };
 
-static struct encode *open_encoder(
-	unsigned width, unsigned height, unsigned kbps, enum AVColorSpace matrix)
+struct encode *encode_open_with(
+	unsigned width, unsigned height, unsigned kbps, const char *x264_params)
 {
 	const AVCodec *codec = avcodec_find_encoder_by_name("libx264");
 	if (codec == NULL) {
@@ -29,12 +29,13 @@ static struct encode *open_encoder(
 	context->gop_size = 10000;
 	context->max_b_frames = 0;
 	context->thread_count = 1;
-	context->colorspace = matrix;
 	context->bit_rate = (int64_t)kbps * 1000;
 	test_int(av_opt_set(context->priv_data, "preset", "ultrafast", 0), 0);
 	test_int(av_opt_set(context->priv_data, "tune", "zerolatency", 0), 0);
 	test_int(av_opt_set(context->priv_data, "forced-idr", "1", 0), 0);
-	test_int(av_opt_set(context->priv_data, "x264-params", "aud=1:scenecut=0", 0), 0);
+	char params[256];
+	snprintf(params, sizeof(params), "aud=1:scenecut=0:log=1:%s", x264_params);
+	test_int(av_opt_set(context->priv_data, "x264-params", params, 0), 0);
 	test_int(avcodec_open2(context, codec, NULL), 0);
 	encode->context = context;
 	encode->packet = av_packet_alloc();
@@ -48,12 +49,7 @@ static struct encode *open_encoder(
 
 struct encode *encode_open(unsigned width, unsigned height, unsigned kbps)
 {
-	return open_encoder(width, height, kbps, AVCOL_SPC_UNSPECIFIED);
-}
-
-struct encode *encode_open_bt709(unsigned width, unsigned height, unsigned kbps)
-{
-	return open_encoder(width, height, kbps, AVCOL_SPC_BT709);
+	return encode_open_with(width, height, kbps, "");
 }
 
 void encode_close(struct encode *encode)

@@ -11,8 +11,9 @@ struct encode;
 /* zerolatency, Annex B, SPS and PPS in front of each key frame; kbps 0: constant quality.
  * Ends the program (77) where there is no libx264. */
 struct encode *encode_open(unsigned width, unsigned height, unsigned kbps);
-/* As encode_open(), but the stream says that its matrix is BT.709's. */
-struct encode *encode_open_bt709(unsigned width, unsigned height, unsigned kbps);
+/* As encode_open(), with "name=value:..." for libx264 ("colormatrix=bt709", "8x8dct=1"). */
+struct encode *encode_open_with(
+	unsigned width, unsigned height, unsigned kbps, const char *x264_params);
 void encode_close(struct encode *encode);
 
 /* The planes of the next picture, to be drawn in. */

@@ -17,6 +17,7 @@
 #define MAX_FRAMES 64
 
 static struct pc_fragment_pool *pool;
+static unsigned n_high; /* init segments of High profile seen */
 
 static struct pc_muxer *make_muxer(uint32_t epoch, uint64_t number)
 {
@@ -181,12 +182,18 @@ static void check_init(const struct pc_init *init, uint32_t epoch)
 	char codec[16];
 	snprintf(codec, sizeof(codec), "avc1.%02x%02x%02x", avcc[5], avcc[6], avcc[7]);
 	test_str(init->codec, codec);
+	/* The record's size, and High's three fields behind it. */
+	size_t size = read_be(avcc - 4, 4);
+	const uint8_t *end = avcc - 4 + size;
+	if (avcc[5] == 100) {
+		test_assert(memcmp(end - 4, (const uint8_t[]){ 0xfd, 0xf8, 0xf8, 0 }, 4) == 0);
+		n_high++;
+	}
 }
 
 /* Packets and fragments hold the same pictures at the same times. */
-static void test_round_trip(void)
+static void round_trip(struct encode *encode)
 {
-	struct encode *encode = encode_open(WIDTH, HEIGHT, 800);
 	struct pc_muxer *muxer = make_muxer(3, 1000);
 	test_int(pc_muxer_next_epoch(muxer), 3);
 	struct file file = { 0 }, annexb = { 0 };
@@ -253,6 +260,15 @@ static void test_round_trip(void)
 	free(annexb.data);
 	pc_muxer_destroy(muxer);
 	encode_close(encode);
+}
+
+/* Baseline; High, whose record says more; several slices a picture. */
+static void test_round_trip(void)
+{
+	round_trip(encode_open(WIDTH, HEIGHT, 800));
+	round_trip(encode_open_with(WIDTH, HEIGHT, 800, "8x8dct=1:cabac=1"));
+	round_trip(encode_open_with(WIDTH, HEIGHT, 800, "slices=4"));
+	test_int(n_high, 1);
 }
 
 /* Other parameters begin an epoch of their own; numbers and times go on. */

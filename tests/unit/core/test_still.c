@@ -113,7 +113,7 @@ static void test_matrix(void)
 {
 	const uint8_t in[3] = { 126, 90, 166 }, out[3] = { 132, 80, 174 };
 	struct pc_fragment *fragment =
-		make_fragment_with(encode_open_bt709(WIDTH, HEIGHT, 0), in, 0);
+		make_fragment_with(encode_open_with(WIDTH, HEIGHT, 0, "colormatrix=bt709"), in, 0);
 	for (unsigned max_width = 0; max_width <= 320; max_width += 320) {
 		uint8_t *data;
 		size_t size;
