@@ -21,7 +21,7 @@ struct pc_frame_pool {
 	bool destroyed;
 	unsigned n_out;
 	unsigned n_idle;
-	struct pc_frame *idle[]; /* a stack: the warmest buffer goes out first */
+	struct pc_frame *idle[POOL_MAX]; /* a stack: the warmest buffer goes out first */
 };
 
 void pc_allocator_init(struct pc_allocator *allocator, const struct pc_allocator_impl *impl)
@@ -94,7 +94,7 @@ int pc_frame_pool_create(struct pc_allocator *allocator, const struct pc_frame_f
 	if (count == 0 || count > POOL_MAX) {
 		return -EINVAL;
 	}
-	struct pc_frame_pool *pool = calloc(1, sizeof(*pool) + count * sizeof(pool->idle[0]));
+	struct pc_frame_pool *pool = calloc(1, sizeof(*pool));
 	if (pool == NULL) {
 		return -ENOMEM;
 	}

@@ -68,7 +68,8 @@ struct libav_encoder {
 	int64_t submitted_ns[IN_FLIGHT]; /* by serial */
 	bool failed;
 	bool lossless;
-	bool *closed; /* set while results are handed over: a callback may close us */
+	bool handing_over; /* a callback runs, which may close us: */
+	bool closed; /* then only this struct is left, and freed after it */
 
 	/* The worker's */
 	AVCodecContext *codec;
@@ -272,42 +273,40 @@ static void *work(void *data)
 
 /* --- the loop's thread --- */
 
-/* false: the callback closed the encoder. */
-static bool hand_over(struct libav_encoder *encoder, struct result *result)
+static void hand_over(struct libav_encoder *encoder, struct result *result)
 {
-	bool closed = false;
-	encoder->closed = &closed;
 	if (result->err != 0) {
 		encoder->failed = true;
 		encoder->events->failed(encoder->data, result->err);
-	} else {
-		encoder->settled = result->serial + 1;
-		if (result->packet != NULL) {
-			result->meta.data = result->packet->data;
-			result->meta.size = (size_t)result->packet->size;
-			encoder->events->packet(encoder->data, &result->meta);
-		}
+		return;
 	}
-	if (closed) {
+	encoder->settled = result->serial + 1;
+	if (result->packet == NULL) {
+		return;
+	}
+	result->meta.data = result->packet->data;
+	result->meta.size = (size_t)result->packet->size;
+	encoder->events->packet(encoder->data, &result->meta);
+	if (encoder->closed) {
 		av_packet_free(&result->packet);
-		return false;
-	}
-	encoder->closed = NULL;
-	if (result->packet != NULL) {
+	} else {
 		av_packet_unref(result->packet);
 		pc_queue_push(encoder->spares, &result->packet);
 	}
-	return true;
 }
 
 static void on_results(void *data)
 {
 	struct libav_encoder *encoder = data;
 	struct result result;
-	while (!encoder->failed && pc_queue_try_pop(encoder->results, &result) == 0) {
-		if (!hand_over(encoder, &result)) {
-			return;
-		}
+	encoder->handing_over = true;
+	while (!encoder->closed && !encoder->failed &&
+		pc_queue_try_pop(encoder->results, &result) == 0) {
+		hand_over(encoder, &result);
+	}
+	encoder->handing_over = false;
+	if (encoder->closed) {
+		free(encoder);
 	}
 }
 
@@ -382,15 +381,16 @@ static void free_encoder(struct libav_encoder *encoder)
 	pc_queue_destroy(encoder->jobs);
 	pc_queue_destroy(encoder->results);
 	pc_queue_destroy(encoder->spares);
-	free(encoder);
+	if (encoder->handing_over) {
+		encoder->closed = true;
+	} else {
+		free(encoder);
+	}
 }
 
 static void libav_close(struct pc_encoder *base)
 {
 	struct libav_encoder *encoder = (struct libav_encoder *)base;
-	if (encoder->closed != NULL) {
-		*encoder->closed = true;
-	}
 	atomic_store(&encoder->stop, true);
 	pc_queue_close(encoder->jobs); /* the worker lets go of what is left in it */
 	pthread_join(encoder->thread, NULL);

@@ -51,7 +51,8 @@ struct soft_scaler {
 	/* The loop's */
 	bool busy; /* a job has no result yet */
 	bool failed;
-	bool *closed; /* set while a result is handed over: a callback may close us */
+	bool handing_over; /* a callback runs, which may close us: */
+	bool closed; /* then only this struct is left, and freed after it */
 };
 
 static enum AVPixelFormat pixel_format(uint32_t fourcc)
@@ -131,8 +132,7 @@ static void on_result(void *data)
 	if (scaler->failed || pc_queue_try_pop(scaler->results, &result) < 0) {
 		return;
 	}
-	bool closed = false;
-	scaler->closed = &closed;
+	scaler->handing_over = true;
 	scaler->busy = false;
 	if (result.frame == NULL) {
 		scaler->failed = true;
@@ -141,8 +141,9 @@ static void on_result(void *data)
 		scaler->events->scaled(scaler->data, result.frame);
 	}
 	pc_frame_unref(result.frame);
-	if (!closed) {
-		scaler->closed = NULL;
+	scaler->handing_over = false;
+	if (scaler->closed) {
+		free(scaler);
 	}
 }
 
@@ -186,15 +187,16 @@ static void free_scaler(struct soft_scaler *scaler)
 	pc_frame_pool_destroy(scaler->pool);
 	pc_allocator_destroy(scaler->allocator);
 	sws_freeContext(scaler->sws);
-	free(scaler);
+	if (scaler->handing_over) {
+		scaler->closed = true;
+	} else {
+		free(scaler);
+	}
 }
 
 static void soft_close(struct pc_scaler *base)
 {
 	struct soft_scaler *scaler = (struct soft_scaler *)base;
-	if (scaler->closed != NULL) {
-		*scaler->closed = true;
-	}
 	atomic_store(&scaler->stop, true);
 	pc_queue_close(scaler->jobs);
 	pthread_join(scaler->thread, NULL);

@@ -54,7 +54,8 @@ struct file_source {
 
 	/* The loop's */
 	bool done; /* ended() or failed() was called */
-	bool *closed; /* set while frames are handed over: a callback may close us */
+	bool handing_over; /* a callback runs, which may close us: */
+	bool closed; /* then only this struct is left, and freed after it */
 
 	/* The worker's */
 	struct pc_file_reader *reader;
@@ -212,34 +213,38 @@ static void *work(void *data)
 
 /* --- the loop's thread --- */
 
-/* false: the source was closed by what it called. */
-static bool hand_over(struct file_source *source, enum outcome outcome)
+/* What is in the queue, and then the outcome; stops when a callback closes the source. */
+static void hand_over(struct file_source *source, enum outcome outcome)
 {
-	bool closed = false;
-	source->closed = &closed;
 	struct pc_frame *frame;
-	while (!closed && pc_queue_try_pop(source->frames, &frame) == 0) {
+	while (!source->closed && pc_queue_try_pop(source->frames, &frame) == 0) {
 		source->events->frame(source->data, frame);
 		pc_frame_unref(frame);
 	}
-	if (!closed && outcome != GOES_ON) {
-		source->done = true;
-		if (outcome == ENDED) {
-			source->events->ended(source->data);
-		} else {
-			source->events->failed(source->data, source->err, source->what);
-		}
+	if (source->closed || outcome == GOES_ON) {
+		return;
 	}
-	return !closed;
+	source->done = true;
+	if (outcome == ENDED) {
+		source->events->ended(source->data);
+	} else {
+		source->events->failed(source->data, source->err, source->what);
+	}
 }
 
 static void on_frames(void *data)
 {
 	struct file_source *source = data;
+	if (source->done) {
+		return;
+	}
 	/* Read before the queue is emptied: every frame was pushed before it was set. */
 	const enum outcome outcome = atomic_load(&source->outcome);
-	if (!source->done && hand_over(source, outcome)) {
-		source->closed = NULL;
+	source->handing_over = true;
+	hand_over(source, outcome);
+	source->handing_over = false;
+	if (source->closed) {
+		free(source);
 	}
 }
 
@@ -256,15 +261,16 @@ static void free_source(struct file_source *source)
 	pc_file_reader_close(source->reader);
 	pthread_cond_destroy(&source->stopped);
 	pthread_mutex_destroy(&source->lock);
-	free(source);
+	if (source->handing_over) {
+		source->closed = true;
+	} else {
+		free(source);
+	}
 }
 
 static void file_close(struct pc_source *base)
 {
 	struct file_source *source = (struct file_source *)base;
-	if (source->closed != NULL) {
-		*source->closed = true;
-	}
 	pthread_mutex_lock(&source->lock);
 	atomic_store(&source->stop, true);
 	pthread_cond_signal(&source->stopped);

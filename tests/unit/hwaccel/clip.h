@@ -13,9 +13,9 @@ struct clip {
 	const char *pixels; /* libavutil's name of a pixel format */
 	int width, height;
 	unsigned frames;
+	int clockwise; /* "turn by that many degrees to see it upright" */
 	double fps;
 	const int *times; /* of each picture, in 1/100 s; NULL: by fps */
-	int clockwise; /* "turn by that many degrees to see it upright" */
 	const char *movflags; /* NULL: none */
 };
 

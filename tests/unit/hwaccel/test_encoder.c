@@ -352,6 +352,25 @@ static void test_bounded_and_in_order(void)
 	end(&f);
 }
 
+/* Once its packet is there, a frame is the pool's again: the codec keeps none. */
+static void test_frames_come_back_at_once(void)
+{
+	struct fixture f;
+	begin(&f, &config);
+	struct pc_frame *others[7];
+	for (int i = 0; i < 7; i++) {
+		others[i] = pc_frame_pool_acquire(f.pool);
+		test_assert(others[i] != NULL);
+	}
+	for (unsigned n = 0; n < 10; n++) {
+		encode_one(&f, n, 0); /* in the only buffer that is left */
+	}
+	for (int i = 0; i < 7; i++) {
+		pc_frame_unref(others[i]);
+	}
+	end(&f);
+}
+
 static void test_nothing_allocated_per_frame(void)
 {
 	struct fixture f;
@@ -564,6 +583,7 @@ int main(void)
 	TEST_RUN(test_slices_are_two_threads);
 	TEST_RUN(test_bitrate);
 	TEST_RUN(test_bounded_and_in_order);
+	TEST_RUN(test_frames_come_back_at_once);
 	TEST_RUN(test_nothing_allocated_per_frame);
 	TEST_RUN(test_nv12);
 	TEST_RUN(test_close_with_frames_in_flight);

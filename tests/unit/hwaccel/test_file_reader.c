@@ -100,13 +100,13 @@ static unsigned read_all(struct pc_file_reader *reader)
 static void test_all_pictures_twice(void)
 {
 	static const struct clip clips[] = {
-		{ "a.mp4", "libx264", "yuv420p", 322, 182, 25, 25, NULL, 0, NULL },
-		{ "a.mkv", "mpeg4", "yuv420p", 160, 90, 25, 30, NULL, 0, NULL },
-		{ "a.ts", "libx264", "yuv420p", 160, 96, 25, 10, NULL, 0, NULL },
-		{ "a.avi", "mjpeg", "yuvj420p", 160, 96, 25, 25, NULL, 0, NULL },
-		{ "a.h264", "libx264", "yuv420p", 160, 96, 25, 25, NULL, 0, NULL },
-		{ "b.mp4", "libx264", "yuv444p", 160, 96, 25, 12.5, NULL, 0, NULL },
-		{ "b.mkv", "ffv1", "yuv422p", 160, 96, 25, 60, NULL, 0, NULL },
+		{ "a.mp4", "libx264", "yuv420p", 322, 182, 25, 0, 25, NULL, NULL },
+		{ "a.mkv", "mpeg4", "yuv420p", 160, 90, 25, 0, 30, NULL, NULL },
+		{ "a.ts", "libx264", "yuv420p", 160, 96, 25, 0, 10, NULL, NULL },
+		{ "a.avi", "mjpeg", "yuvj420p", 160, 96, 25, 0, 25, NULL, NULL },
+		{ "a.h264", "libx264", "yuv420p", 160, 96, 25, 0, 25, NULL, NULL },
+		{ "b.mp4", "libx264", "yuv444p", 160, 96, 25, 0, 12.5, NULL, NULL },
+		{ "b.mkv", "ffv1", "yuv422p", 160, 96, 25, 0, 60, NULL, NULL },
 	};
 	for (size_t i = 0; i < sizeof(clips) / sizeof(clips[0]); i++) {
 		struct clip clip = clips[i];
@@ -138,7 +138,7 @@ static void test_all_pictures_twice(void)
 
 static void test_odd_sizes_are_cropped(void)
 {
-	const struct clip clip = { in_folder("odd.mkv"), "ffv1", "yuv420p", 101, 67, 2, 25, NULL, 0,
+	const struct clip clip = { in_folder("odd.mkv"), "ffv1", "yuv420p", 101, 67, 2, 0, 25, NULL,
 		NULL };
 	clip_write(&clip);
 	struct pc_file_reader *reader = open_file(clip.path);
@@ -156,7 +156,7 @@ static void test_turned(void)
 		const int clockwise = turn % 4 * 90;
 		/* Plain I420, which is turned at once, and another format, converted first. */
 		const struct clip clip = { in_folder("turned.mp4"), "libx264",
-			turn < 4 ? "yuv420p" : "yuv444p", 160, 96, 2, 25, NULL, clockwise, NULL };
+			turn < 4 ? "yuv420p" : "yuv444p", 160, 96, 2, clockwise, 25, NULL, NULL };
 		clip_write(&clip);
 		struct pc_file_reader *reader = open_file(clip.path);
 		const bool sideways = clockwise % 180 != 0;
@@ -172,8 +172,8 @@ static void test_turned(void)
 static void test_variable_rate(void)
 {
 	static const int times[] = { 0, 1, 5, 6, 106, 110 };
-	const struct clip clip = { in_folder("vfr.mp4"), "libx264", "yuv420p", 160, 96, 6, 25,
-		times, 0, NULL };
+	const struct clip clip = { in_folder("vfr.mp4"), "libx264", "yuv420p", 160, 96, 6, 0, 25,
+		times, NULL };
 	clip_write(&clip);
 	struct pc_file_reader *reader = open_file(clip.path);
 	for (unsigned n = 0; n < 6; n++) {
@@ -199,10 +199,10 @@ static void append_file(const char *to, const char *from)
 
 static void test_size_changes_in_the_middle(void)
 {
-	const struct clip a = { in_folder("one.h264"), "libx264", "yuv420p", 160, 96, 5, 25, NULL,
-		0, NULL };
-	const struct clip b = { in_folder("two.h264"), "libx264", "yuv420p", 320, 240, 5, 25, NULL,
-		0, NULL };
+	const struct clip a = { in_folder("one.h264"), "libx264", "yuv420p", 160, 96, 5, 0, 25,
+		NULL, NULL };
+	const struct clip b = { in_folder("two.h264"), "libx264", "yuv420p", 320, 240, 5, 0, 25,
+		NULL, NULL };
 	clip_write(&a);
 	clip_write(&b);
 	append_file(a.path, b.path);
@@ -218,8 +218,8 @@ static void test_size_changes_in_the_middle(void)
 
 static void test_damaged(void)
 {
-	const struct clip clip = { in_folder("whole.mp4"), "libx264", "yuv420p", 320, 180, 60, 30,
-		NULL, 0, "faststart" };
+	const struct clip clip = { in_folder("whole.mp4"), "libx264", "yuv420p", 320, 180, 60, 0,
+		30, NULL, "faststart" };
 	clip_write(&clip);
 	struct stat st;
 	test_int(stat(clip.path, &st), 0);
@@ -253,7 +253,7 @@ static void test_noise_in_files(void)
 	uint32_t state = 12345;
 	for (int i = 0; i < 60; i++) {
 		const struct clip clip = { in_folder(endings[i % 3]), "libx264", "yuv420p", 96, 64,
-			20, 30, NULL, 0, NULL };
+			20, 0, 30, NULL, NULL };
 		clip_write(&clip);
 		struct stat st;
 		test_int(stat(clip.path, &st), 0);
@@ -313,7 +313,7 @@ static void test_refusals(void)
 	test_int(mkfifo(fifo, 0600), 0);
 	refused(fifo, -EINVAL, "is not a file");
 	refused("/dev/null", -EINVAL, "is not a file");
-	const struct clip tiny = { in_folder("tiny.mkv"), "ffv1", "yuv420p", 16, 16, 2, 25, NULL, 0,
+	const struct clip tiny = { in_folder("tiny.mkv"), "ffv1", "yuv420p", 16, 16, 2, 0, 25, NULL,
 		NULL };
 	clip_write(&tiny);
 	refused(tiny.path, -EINVAL, "16x16 is not within 32x32");
@@ -322,8 +322,8 @@ static void test_refusals(void)
 				     "\x40\x1f\0\0\x01\0\x08\0data\x40\x1f\0\0";
 	refused(text_file("sound.wav", wav, sizeof(wav)), -EINVAL, "no video track");
 
-	const struct clip clip = { in_folder("moov_last.mp4"), "libx264", "yuv420p", 160, 96, 20,
-		25, NULL, 0, NULL };
+	const struct clip clip = { in_folder("moov_last.mp4"), "libx264", "yuv420p", 160, 96, 20, 0,
+		25, NULL, NULL };
 	clip_write(&clip);
 	struct stat st;
 	test_int(stat(clip.path, &st), 0);
@@ -341,8 +341,8 @@ static void test_nothing_else_is_opened(void)
 	test_int(bind(listener, (struct sockaddr *)&address, size), 0);
 	test_int(listen(listener, 5), 0);
 	test_int(getsockname(listener, (struct sockaddr *)&address, &size), 0);
-	const struct clip clip = { in_folder("good.ts"), "libx264", "yuv420p", 160, 96, 20, 25,
-		NULL, 0, NULL };
+	const struct clip clip = { in_folder("good.ts"), "libx264", "yuv420p", 160, 96, 20, 0, 25,
+		NULL, NULL };
 	clip_write(&clip);
 	const unsigned port = ntohs(address.sin_port);
 	char text[512];
@@ -376,8 +376,8 @@ static void test_nothing_else_is_opened(void)
 
 static void test_stop(void)
 {
-	const struct clip clip = { in_folder("stop.mp4"), "libx264", "yuv420p", 160, 96, 5, 25,
-		NULL, 0, NULL };
+	const struct clip clip = { in_folder("stop.mp4"), "libx264", "yuv420p", 160, 96, 5, 0, 25,
+		NULL, NULL };
 	clip_write(&clip);
 	struct pc_file_reader *reader = open_file(clip.path);
 	int64_t time_ns;
@@ -390,8 +390,8 @@ static void test_stop(void)
 
 static void test_every_failure(void)
 {
-	const struct clip clip = { in_folder("fault.mp4"), "libx264", "yuv420p", 160, 96, 5, 25,
-		NULL, 0, NULL };
+	const struct clip clip = { in_folder("fault.mp4"), "libx264", "yuv420p", 160, 96, 5, 0, 25,
+		NULL, NULL };
 	clip_write(&clip);
 	const enum fault_kind kinds[] = { FAULT_ALLOC, FAULT_OPEN };
 	const int errors[] = { ENOMEM, EACCES };

@@ -174,7 +174,7 @@ static void turn_until_closed(struct fixture *f)
 	}
 }
 
-static const struct clip short_clip = { "short.mp4", "libx264", "yuv420p", 160, 96, 20, 50, NULL, 0,
+static const struct clip short_clip = { "short.mp4", "libx264", "yuv420p", 160, 96, 20, 0, 50, NULL,
 	NULL };
 
 static void test_plays_and_ends(void)
@@ -202,7 +202,7 @@ static void test_loops_without_a_gap(void)
 	struct fixture f;
 	begin(&f);
 	f.settings.loop = true;
-	const struct clip clip = { "loop.mp4", "libx264", "yuv420p", 160, 96, 7, 100, NULL, 0,
+	const struct clip clip = { "loop.mp4", "libx264", "yuv420p", 160, 96, 7, 0, 100, NULL,
 		NULL };
 	open_clip(&f, &clip);
 	while (f.n_frames == 0 || f.last_sequence < 30) {
@@ -263,7 +263,7 @@ static void test_close(void)
 	begin(&f);
 	/* The second picture is due in nine seconds: close does not wait for it. */
 	static const int times[] = { 0, 900, 901 };
-	const struct clip slow = { "slow.mp4", "libx264", "yuv420p", 160, 96, 3, 25, times, 0,
+	const struct clip slow = { "slow.mp4", "libx264", "yuv420p", 160, 96, 3, 0, 25, times,
 		NULL };
 	open_clip(&f, &slow);
 	f.round = 0;
@@ -319,7 +319,7 @@ static void test_damage_is_counted_and_said_once(void)
 {
 	struct fixture f;
 	begin(&f);
-	const struct clip clip = { "hole.mp4", "libx264", "yuv420p", 320, 180, 40, 100, NULL, 0,
+	const struct clip clip = { "hole.mp4", "libx264", "yuv420p", 320, 180, 40, 0, 100, NULL,
 		"faststart" };
 	open_clip(&f, &clip); /* writes it */
 	close_source(&f);
@@ -392,7 +392,7 @@ static void test_names_are_made_printable(void)
 	/* A tab, Latin-1's e acute, UTF-8's, and more than there is room for. */
 	const struct clip clip = {
 		"a\tb\xe9\xc3\xa9_0123456789_0123456789_0123456789_0123456789.mp4", "libx264",
-		"yuv420p", 160, 96, 1, 25, NULL, 0, NULL
+		"yuv420p", 160, 96, 1, 0, 25, NULL, NULL
 	};
 	open_clip(&f, &clip);
 	const char *text = pc_source_info(f.source)->text;
