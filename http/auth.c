@@ -326,6 +326,9 @@ int pc_auth_media_token(struct pc_auth *auth, const struct pc_identity *who, cha
 		.role = who->role,
 		.issued_s = pc_clock_now_utc_ms() / 1000,
 	};
+	if (who->by_media_token) {
+		return -EPERM; /* else it could prolong itself */
+	}
 	if (strlen(who->session_id) >= sizeof(claims.session_id)) {
 		return -EINVAL;
 	}

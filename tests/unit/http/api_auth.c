@@ -293,6 +293,8 @@ static void test_media_token(void)
 	int length = pc_auth_media_token(fake_server.auth, &who, token, sizeof(token));
 	test_int(length, strlen(token));
 	test_int(pc_auth_media_token(fake_server.auth, &who, token, (size_t)length), -ENOBUFS);
+	who.by_media_token = true; /* it cannot prolong itself */
+	test_int(pc_auth_media_token(fake_server.auth, &who, token, sizeof(token)), -EPERM);
 	char target[PC_JWT_SIZE + 64];
 	snprintf(target, sizeof(target), "/live?token=%s", token);
 	fake_header("Authorization", NULL);
