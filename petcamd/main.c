@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <libavutil/log.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -388,6 +389,8 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
+	/* Demuxers and swscale write raw lines to stderr; what matters comes back as an error. */
+	av_log_set_level(AV_LOG_QUIET);
 
 	const int r = pc_settings_load(choose_config(&d.options), d.options.overrides,
 		d.options.n_overrides, &d.settings, &d.errors);
