@@ -41,7 +41,7 @@ struct pc_fragment {
 	uint64_t number; /* +1 for each fragment of the camera, over epochs; from 1 */
 	uint64_t sequence; /* the frame's */
 	int64_t decode_time; /* ticks; one line over all epochs of a camera */
-	int64_t duration; /* ticks, nominal */
+	int64_t duration; /* ticks: nominal, or the step to it where frames come slowly */
 	int64_t capture_ns; /* the frame's */
 	int64_t encoded_ns;
 	int64_t muxed_ns;

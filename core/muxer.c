@@ -1,9 +1,9 @@
 /* core/muxer.c - CMAF muxer; see muxer.h.
  *
  * libavformat writes the boxes; two things are ours. It is given a timeline of its own
- * (frame n at n * frame_duration) and the true decode time and sequence number are written
+ * (each frame at the end of the one before) and the true decode time and sequence number are written
  * over what it put into tfdt and mfhd: movenc otherwise keeps a time that starts at 0 with
- * each context, and refuses one that runs behind the sum of the nominal durations. And the
+ * each context, and refuses one that runs behind the sum of the durations. And the
  * packet is made an avc1 sample before it gets there (h264.c), so that movenc copies it once
  * and its output goes straight into the fragment.
  */
@@ -24,6 +24,8 @@
 #define INIT_BOUND (PC_AVCC_MAX + 2048)
 /* movenc goes back to write the sizes of moov and moof: both must be in the buffer still. */
 #define AVIO_BUFFER INIT_BOUND
+/* A longer hole is one: whoever forces key frames by time has made one by then. */
+#define LONGEST_BRIDGE PC_MEDIA_TIMESCALE
 
 /* Where libavformat's bytes go. */
 struct sink {
@@ -36,7 +38,7 @@ struct sink {
 /* One AVFormatContext: the fragments of one init segment. */
 struct epoch {
 	AVFormatContext *format; /* NULL: none */
-	int64_t n_frames; /* written to it */
+	int64_t end; /* of the last frame, on libavformat's timeline */
 };
 
 struct pc_muxer {
@@ -52,6 +54,7 @@ struct pc_muxer {
 	uint32_t next_epoch;
 	uint64_t next_number;
 	int64_t last_decode_time; /* -1: none yet */
+	int64_t last_duration; /* of the same fragment */
 };
 
 static uint32_t read_u32(const uint8_t *p)
@@ -337,15 +340,16 @@ static int reserve_sample(struct pc_muxer *muxer, size_t size)
 }
 
 /* Has movenc write one fragment of the sample into the sink. */
-static int write_boxes(struct pc_muxer *muxer, const struct pc_access_unit *unit)
+static int write_boxes(struct pc_muxer *muxer, const struct pc_access_unit *unit, int64_t duration)
 {
 	AVPacket *packet = muxer->packet;
 	packet->data = muxer->sample;
 	packet->size = (int)unit->sample_size;
 	packet->stream_index = 0;
 	packet->flags = unit->key ? AV_PKT_FLAG_KEY : 0;
-	packet->duration = muxer->config.frame_duration;
-	packet->dts = packet->pts = muxer->epoch.n_frames++ * muxer->config.frame_duration;
+	packet->duration = duration;
+	packet->dts = packet->pts = muxer->epoch.end;
+	muxer->epoch.end += duration;
 	int r = av_write_frame(muxer->epoch.format, packet);
 	if (r >= 0) {
 		r = av_write_frame(muxer->epoch.format, NULL); /* cuts the fragment */
@@ -375,7 +379,13 @@ static int patch(struct pc_fragment *fragment, uint8_t *data)
 	return 0;
 }
 
-/* Nearest tick, never before its predecessor's next. */
+/* The nearest tick, strictly after the last one.
+ *
+ * After more than twice the last frame's duration a browser takes the next frame for a new
+ * group and drops everything up to a key frame (Media Source Extensions, coded frame
+ * processing, step 6; Chromium 1 s of frozen picture for one lost frame, as measured). So a
+ * hole is bridged: the frame behind it comes early, and the next ones catch up, since each
+ * may step as far as the doubled duration of the one before. */
 static int64_t decode_time_of(const struct pc_muxer *muxer, int64_t capture_ns)
 {
 	int64_t ns = capture_ns - muxer->config.base_ns;
@@ -383,7 +393,26 @@ static int64_t decode_time_of(const struct pc_muxer *muxer, int64_t capture_ns)
 	if (ns > 0) { /* 9 ticks are 100 us */
 		ticks = ns / 100000 * 9 + (ns % 100000 * 9 + 50000) / 100000;
 	}
-	return ticks > muxer->last_decode_time ? ticks : muxer->last_decode_time + 1;
+	if (muxer->last_decode_time < 0) {
+		return ticks;
+	}
+	int64_t step = ticks - muxer->last_decode_time;
+	int64_t farthest = 2 * muxer->last_duration - muxer->last_duration / 8;
+	if (step > farthest && step <= LONGEST_BRIDGE) {
+		step = farthest;
+	}
+	return muxer->last_decode_time + (step > 0 ? step : 1);
+}
+
+/* How long the frame will be shown is not known yet: as long as the one before, where frames
+ * come clearly slower than they should. What one lost frame adds here is what it took from
+ * the fragment before it, so that sums over many are right. */
+static int64_t duration_of(const struct pc_muxer *muxer, int64_t decode_time)
+{
+	int64_t nominal = muxer->config.frame_duration;
+	int64_t step = decode_time - muxer->last_decode_time;
+	bool slow = muxer->last_decode_time >= 0 && step > nominal + nominal / 2;
+	return slow && step <= LONGEST_BRIDGE ? step : nominal;
 }
 
 static int make_fragment(struct pc_muxer *muxer, const struct pc_packet *packet,
@@ -396,8 +425,10 @@ static int make_fragment(struct pc_muxer *muxer, const struct pc_packet *packet,
 	if (fragment == NULL) {
 		return -ENOMEM;
 	}
+	fragment->decode_time = decode_time_of(muxer, packet->capture_ns);
+	fragment->duration = duration_of(muxer, fragment->decode_time);
 	aim(muxer, data, bound);
-	int r = write_boxes(muxer, unit);
+	int r = write_boxes(muxer, unit, fragment->duration);
 	if (r < 0) {
 		goto fail;
 	}
@@ -405,8 +436,6 @@ static int make_fragment(struct pc_muxer *muxer, const struct pc_packet *packet,
 	fragment->key = unit->key;
 	fragment->number = muxer->next_number;
 	fragment->sequence = packet->sequence;
-	fragment->decode_time = decode_time_of(muxer, packet->capture_ns);
-	fragment->duration = muxer->config.frame_duration;
 	fragment->capture_ns = packet->capture_ns;
 	fragment->encoded_ns = packet->encoded_ns;
 	fragment->muxed_ns = pc_clock_now_ns();
@@ -415,6 +444,7 @@ static int make_fragment(struct pc_muxer *muxer, const struct pc_packet *packet,
 		goto fail;
 	}
 	muxer->last_decode_time = fragment->decode_time;
+	muxer->last_duration = fragment->duration;
 	muxer->next_number++;
 	*ret_fragment = fragment;
 	return 0;

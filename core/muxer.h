@@ -35,7 +35,9 @@ void pc_muxer_destroy(struct pc_muxer *muxer); /* NULL is fine */
  * H.264 access unit, has `key` set without an IDR, or is the first key packet and
  * has no SPS and PPS; -ENOMEM (also: the pool's limit is reached), -EIO: the frame is
  * lost and the caller should have the encoder make a key frame.
- * Decode time = capture time less base_ns, made strictly increasing. */
+ * Decode time = capture time less base_ns, made strictly increasing; and, in a hole of
+ * up to 1 s, never further behind the last one than twice its duration, as browsers
+ * drop everything up to a key frame there. It catches up within a few frames. */
 int pc_muxer_write(struct pc_muxer *muxer, const struct pc_packet *packet,
 	struct pc_fragment **ret_fragment);
 
