@@ -394,7 +394,7 @@ def test_protocol(petcam):
     for head, statuses in (
             (f"GET /version HTTP/1.1\r\n{host}X: {'x' * 65536}\r\n\r\n", (b"431", b"413", b"400", b"")),
             (f"POST /session HTTP/1.1\r\n{host}Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n", (b"413",)),
-            (f"POST /session HTTP/1.1\r\n{host}Content-Type: application/json\r\nContent-Length: -1\r\n\r\n", (b"400",)),
+            (f"POST /session HTTP/1.1\r\n{host}Content-Type: application/json\r\nContent-Length: -1\r\n\r\n", (b"400", b"411")),
             (f"POST /session HTTP/1.1\r\n{host}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", (b"400",)),
             ("GET /version HTTP/1.1\r\nConnection: close\r\n\r\n", (b"400",)),
             (f"GET /../etc/passwd HTTP/1.1\r\n{host}Connection: close\r\n\r\n", (b"400", b"404")),
