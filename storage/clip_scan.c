@@ -25,7 +25,6 @@
 /* The pictures' bytes are looked at this far back from the end: data that was synced longer ago
  * than a second is on the disk, and 32 MiB are more than ten seconds. */
 #define PAYLOAD_TAIL (32 * 1024 * 1024)
-#define ZEROS_MAX 512 /* H.264 has no run of zeros as long as a sector; a lost page has */
 
 struct scan {
 	struct pc_clip *clip;
@@ -77,6 +76,8 @@ static int load(struct scan *scan, uint64_t offset, size_t size)
 	return n == size ? 0 : -ENODATA;
 }
 
+/* Whether a sample is a chain of NAL units that can be H.264: none has three zero bytes in a row,
+ * or ends with one (7.4.1), while a page that never reached the disk is all zeros. */
 static bool pictures_whole(const uint8_t *data, size_t size)
 {
 	size_t at = 0;
@@ -86,16 +87,16 @@ static bool pictures_whole(const uint8_t *data, size_t size)
 		}
 		size_t n = pc_mp4_get32(data + at);
 		at += 4;
-		if (n == 0 || n > size - at || (data[at] & 0x80) != 0 || (data[at] & 0x1f) == 0) {
+		if (n == 0 || n > size - at || (data[at] & 0x80) != 0 || (data[at] & 0x1f) == 0 ||
+			data[at + n - 1] == 0) {
 			return false;
 		}
-		at += n;
-	}
-	size_t zeros = 0;
-	for (size_t i = 0; i < size; i++) {
-		zeros = data[i] == 0 ? zeros + 1 : 0;
-		if (zeros == ZEROS_MAX) {
-			return false;
+		unsigned zeros = 0;
+		for (size_t end = at + n; at < end; at++) {
+			zeros = data[at] == 0 ? zeros + 1 : 0;
+			if (zeros == 3) {
+				return false;
+			}
 		}
 	}
 	return true;

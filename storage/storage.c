@@ -3,11 +3,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #define PC_LOG_MODULE "storage"
 #include "core/clock.h"
@@ -262,7 +264,13 @@ static int open_catalogue(struct pc_storage *storage, char *why, size_t why_size
 	}
 	const char *step = "opened";
 	unsigned from = 0, to = 0;
-	int r = pc_db_open_writer(&storage->db, path);
+	/* SQLite would make it readable for all; its log takes its mode from it. */
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int r = fd < 0 ? -errno : 0;
+	if (fd >= 0) {
+		(void)close(fd);
+		r = pc_db_open_writer(&storage->db, path);
+	}
 	if (r == 0) {
 		step = "checked";
 		r = pc_db_check(&storage->db);
