@@ -9,7 +9,9 @@ prints a line; what is not installed is skipped and said. Exit code 1: something
 import argparse
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -99,6 +101,11 @@ def check_numbers(frames, numbers, wanted):
     return f'{frames} frames, numbers {numbers[0]}..{numbers[-1]} without a hole'
 
 
+def time_stamp(text):
+    hours, minutes, seconds = text.split(':')
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
 class Players:
     def __init__(self, args):
         self.base = args.url.rstrip('/')
@@ -151,11 +158,27 @@ class Players:
         need('gst-launch-1.0')
         if not self.base.startswith('http:'):
             raise Skip('hlsdemux fetches by itself and takes no certificate of our own')
-        run(['gst-launch-1.0', '-q', 'souphttpsrc', f'location={self.live}', '!', 'hlsdemux', '!',
-             'qtdemux', '!', 'h264parse', '!', 'avdec_h264', '!', 'identity',
-             f'eos-after={int(self.seconds * 20)}', '!', 'fakesink', 'sync=false'],
-            self.seconds + 30)
-        return f'{int(self.seconds * 20)} frames'
+        # It does not end by itself: an EOS from below does not stop a live hlsdemux.
+        player = subprocess.Popen(
+            ['gst-launch-1.0', '-v', 'souphttpsrc', f'location={self.live}', '!', 'hlsdemux', '!',
+             'qtdemux', '!', 'h264parse', '!', 'avdec_h264', '!', 'identity', 'name=probe',
+             'silent=false', '!', 'fakesink', 'sync=false'], stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True)
+        try:
+            out, _ = player.communicate(timeout=self.seconds)
+        except subprocess.TimeoutExpired:
+            player.send_signal(signal.SIGINT)
+            out, _ = player.communicate(timeout=20)
+        if 'ERROR' in out:
+            raise AssertionError(out[out.index('ERROR'):][:400])
+        stamps = [time_stamp(match) for match in
+                  re.findall(r'probe: last-message = chain .*?pts: ([0-9:.]+)', out)]
+        if len(stamps) < self.seconds * self.fps * 0.8:
+            raise AssertionError(f'{len(stamps)} frames in {self.seconds} s')
+        steps = [b - a for a, b in zip(stamps, stamps[1:])]
+        if min(steps) <= 0 or max(steps) > 1.5 / self.fps:
+            raise AssertionError(f'time stamps jump: {min(steps):.3f}..{max(steps):.3f} s')
+        return f'{len(stamps)} frames decoded'
 
     def media_url(self):
         body, _ = self.get(self.live)
