@@ -28,8 +28,7 @@ unsigned pc_barcode_cell(unsigned width);
 
 /* Draws into a luma plane. The picture must be at least 40 cells wide and 2 high
  * (256 x 16 always is). */
-void pc_barcode_draw(uint8_t *luma, unsigned stride, unsigned width,
-	const struct pc_barcode *code);
+void pc_barcode_draw(uint8_t *luma, unsigned stride, unsigned width, const struct pc_barcode *code);
 
 /* 0, or -EBADMSG when sync or CRC do not fit; *ret untouched then. Cells are
  * read by the mean of their middle, against the middle of the range seen. */

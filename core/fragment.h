@@ -62,8 +62,8 @@ void pc_fragment_pool_destroy(struct pc_fragment_pool *pool);
 /* A fragment with one reference whose memory of `size` bytes is at *ret_data,
  * to be filled before it is shown to another thread. Takes a reference on `init`.
  * NULL: the pool's limit is reached or no memory. */
-struct pc_fragment *pc_fragment_new(struct pc_fragment_pool *pool, struct pc_init *init,
-	size_t size, uint8_t **ret_data);
+struct pc_fragment *pc_fragment_new(
+	struct pc_fragment_pool *pool, struct pc_init *init, size_t size, uint8_t **ret_data);
 
 struct pc_fragment *pc_fragment_ref(struct pc_fragment *fragment); /* returns `fragment` */
 void pc_fragment_unref(struct pc_fragment *fragment); /* NULL is fine */

@@ -89,7 +89,8 @@ bool pc_frame_format_equal(const struct pc_frame_format *a, const struct pc_fram
 
 /* "YU12 1280x720" for logs. */
 #define PC_FRAME_FORMAT_TEXT 32
-void pc_frame_format_text(const struct pc_frame_format *format, char out[static PC_FRAME_FORMAT_TEXT]);
+void pc_frame_format_text(
+	const struct pc_frame_format *format, char out[static PC_FRAME_FORMAT_TEXT]);
 
 /* Planes, strides and total bytes of a linear buffer of `format` whose luma (or
  * packed) stride is a multiple of `align` (a power of two). fds are set to -1,

@@ -32,8 +32,8 @@ int pc_log_level_parse(const char *text, enum pc_log_level *ret);
 
 /* Tests: every line (without prefix and newline) goes to `fn` too. NULL ends it.
  * `fn` runs on the logging thread, under the log's lock. */
-void pc_log_set_hook(void (*fn)(void *data, enum pc_log_level level, const char *module,
-			     const char *text),
+void pc_log_set_hook(
+	void (*fn)(void *data, enum pc_log_level level, const char *module, const char *text),
 	void *data);
 
 void pc_log_write(enum pc_log_level level, const char *module, const char *format, ...)

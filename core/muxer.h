@@ -38,8 +38,8 @@ void pc_muxer_destroy(struct pc_muxer *muxer); /* NULL is fine */
  * Decode time = capture time less base_ns, made strictly increasing; and, in a hole of
  * up to 1 s, never further behind the last one than twice its duration, as browsers
  * drop everything up to a key frame there. It catches up within a few frames. */
-int pc_muxer_write(struct pc_muxer *muxer, const struct pc_packet *packet,
-	struct pc_fragment **ret_fragment);
+int pc_muxer_write(
+	struct pc_muxer *muxer, const struct pc_packet *packet, struct pc_fragment **ret_fragment);
 
 /* What the next muxer of the same camera must start with. */
 uint32_t pc_muxer_next_epoch(const struct pc_muxer *muxer);

@@ -47,8 +47,8 @@ static inline uint64_t pc_counter_get(const pc_counter *counter)
 static inline void pc_mean_add(_Atomic int64_t *mean, int64_t value)
 {
 	const int64_t old = atomic_load_explicit(mean, memory_order_relaxed);
-	atomic_store_explicit(mean, old == 0 ? value : old + (value - old) / 16,
-		memory_order_relaxed);
+	atomic_store_explicit(
+		mean, old == 0 ? value : old + (value - old) / 16, memory_order_relaxed);
 }
 
 #endif
