@@ -498,7 +498,13 @@ static int open_codec(struct libav_encoder *encoder, const char *name,
 	if (!encoder->is_device) {
 		set_x264(codec, config);
 	}
+	/* The codec's own threads take the name of the thread that opens it: let ps tell them
+	 * from the media loop. */
+	char own_name[16] = "";
+	(void)pthread_getname_np(pthread_self(), own_name, sizeof(own_name));
+	(void)pthread_setname_np(pthread_self(), "encoder");
 	const int r = avcodec_open2(codec, type, NULL);
+	(void)pthread_setname_np(pthread_self(), own_name);
 	if (r < 0) {
 		avcodec_free_context(&codec);
 		char text[AV_ERROR_MAX_STRING_SIZE];
