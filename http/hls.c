@@ -386,8 +386,8 @@ static void publish(struct pc_hls *hls)
 			break;
 		}
 	}
-	pthread_cond_broadcast(&hls->changed);
 	pthread_mutex_unlock(&hls->lock);
+	pthread_cond_broadcast(&hls->changed); /* after: whoever wakes finds the lock free */
 	pc_hls_text_unref(old_full);
 	pc_hls_text_unref(old_delta);
 }
