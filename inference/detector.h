@@ -40,8 +40,8 @@ struct pc_detector_impl {
 };
 
 /* The motion member. */
-int pc_detector_create_motion(const struct pc_motion_config *config,
-	struct pc_detector **ret_detector);
+int pc_detector_create_motion(
+	const struct pc_motion_config *config, struct pc_detector **ret_detector);
 
 const char *pc_detector_name(const struct pc_detector *detector);
 /* 0, or negative errno: *ret is then empty. */

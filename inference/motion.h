@@ -39,7 +39,7 @@ struct pc_motion_result {
 	struct pc_motion_box boxes[PC_MOTION_BOXES_MAX];
 	float changed; /* part of the picture that is foreground */
 	bool light_change; /* the whole picture changed: boxes were withheld */
-	bool learning; /* too early to tell: boxes were withheld */
+	bool learning; /* the camera has just begun: boxes are not to be believed yet */
 };
 
 int pc_motion_create(const struct pc_motion_config *config, struct pc_motion **ret_motion);

@@ -15,7 +15,7 @@ struct pc_tracker;
 #define PC_TRACKS_MAX 32
 
 enum pc_track_state {
-	PC_TRACK_TENTATIVE, /* seen too few times to be believed */
+	PC_TRACK_TENTATIVE, /* seen moving too short a time to be believed */
 	PC_TRACK_CONFIRMED,
 	PC_TRACK_LOST, /* confirmed, not seen now; kept for a while to be found again */
 	PC_TRACK_ENDED, /* reported once, then gone */
@@ -32,7 +32,9 @@ struct pc_track {
 	int64_t first_ns; /* first seen (also before it was confirmed) */
 	int64_t last_ns; /* last seen */
 	int64_t last_moved_ns; /* last seen with motion in it */
-	float travelled; /* length of its path, picture widths */
+	int64_t stirred_ns; /* when its latest stretch of motion began */
+	float travelled; /* length of its path, parts of the picture's width and height */
+	bool left; /* lost where the picture ends: it went out */
 };
 
 struct pc_tracker_config {

@@ -1,0 +1,205 @@
+/* inference/motion.c - what moves in the small frame; see motion.h. */
+#include "inference/motion.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inference/motion_internal.h"
+
+#define CELLS_WIDE 160
+#define SIZE_MIN 32
+#define SIZE_MAX_PIXELS 4096
+#define FLOOR 8.0f /* grey levels at sensitivity 0.5 */
+
+#define LEARNING_NS (INT64_C(600) * 1000 * 1000) /* a camera's exposure settles in that */
+#define GAP_NS (INT64_C(5) * 1000 * 1000 * 1000) /* longer without a picture: begin anew */
+
+/* A change of light that the gains do not explain: a large part of the picture differs
+ * at once. A thing that comes near takes longer. */
+#define LIGHT_SHARE 0.35f
+#define LIGHT_RISE 0.2f
+#define LIGHT_HOLD_NS (INT64_C(400) * 1000 * 1000)
+
+#define PLANES (MOTION_CHANNELS * (4 + MOTION_LAG) + 7)
+
+static void take_planes(struct pc_motion *motion)
+{
+	float *at = motion->memory;
+	const size_t n = motion->n;
+	for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
+		motion->raw[c] = at;
+		motion->now[c] = at + n;
+		motion->back[c] = at + 2 * n;
+		motion->under[c] = at + 3 * n;
+		at += 4 * n;
+		for (unsigned lag = 0; lag < MOTION_LAG; lag++) {
+			motion->before[lag][c] = at;
+			at += n;
+		}
+	}
+	float **const planes[] = { &motion->noise, &motion->tremor, &motion->differs,
+		&motion->changes, &motion->still_s, &motion->doubt, &motion->open };
+	for (unsigned i = 0; i < sizeof(planes) / sizeof(planes[0]); i++) {
+		*planes[i] = at;
+		at += n;
+	}
+	motion->scratch = at;
+}
+
+static void apply_masks(struct pc_motion *motion, const struct pc_motion_config *config)
+{
+	for (unsigned y = 0; y < motion->rows; y++) {
+		for (unsigned x = 0; x < motion->columns; x++) {
+			const float px = ((float)x + 0.5f) / (float)motion->columns;
+			const float py = ((float)y + 0.5f) / (float)motion->rows;
+			bool masked = false;
+			for (unsigned i = 0; i < config->n_masks && !masked; i++) {
+				masked = pc_zone_contains(&config->masks[i], px, py);
+			}
+			motion->open[y * motion->columns + x] = masked ? 0 : 1;
+			motion->n_open += !masked;
+		}
+	}
+}
+
+static int allocate(struct pc_motion *motion)
+{
+	const size_t scratch = 4 * (size_t)motion->columns;
+	motion->max_runs = motion->rows * (motion->columns / 2 + 1);
+	motion->memory = calloc((size_t)motion->n * PLANES + scratch, sizeof(float));
+	motion->flags = calloc(motion->n, 1);
+	motion->has_under = calloc(motion->n, 1);
+	motion->runs = calloc(motion->max_runs, sizeof(*motion->runs));
+	motion->blobs = calloc(motion->max_runs, sizeof(*motion->blobs));
+	if (motion->memory == NULL || motion->flags == NULL || motion->has_under == NULL ||
+		motion->runs == NULL || motion->blobs == NULL) {
+		return -ENOMEM;
+	}
+	return motion_light_init(&motion->light, motion->columns, motion->rows);
+}
+
+int pc_motion_create(const struct pc_motion_config *config, struct pc_motion **ret_motion)
+{
+	if (config->width < SIZE_MIN || config->height < SIZE_MIN ||
+		config->width > SIZE_MAX_PIXELS || config->height > SIZE_MAX_PIXELS ||
+		!(config->rate > 0) || !(config->min_area > 0)) {
+		return -EINVAL;
+	}
+	struct pc_motion *motion = calloc(1, sizeof(*motion));
+	if (motion == NULL) {
+		return -ENOMEM;
+	}
+	motion->width = config->width;
+	motion->height = config->height;
+	motion->cell = (config->width + CELLS_WIDE / 2) / CELLS_WIDE;
+	motion->cell = motion->cell == 0 ? 1 : motion->cell;
+	motion->columns = config->width / motion->cell;
+	motion->rows = config->height / motion->cell;
+	motion->n = motion->columns * motion->rows;
+	motion->rate = config->rate;
+	motion->min_cells = fmaxf(1, (float)(config->min_area * motion->n));
+	/* From half to twice as much over the range of the setting. */
+	motion->floor = FLOOR * exp2f((float)(1 - 2 * config->sensitivity));
+	const int r = allocate(motion);
+	if (r < 0) {
+		pc_motion_destroy(motion);
+		return r;
+	}
+	take_planes(motion);
+	apply_masks(motion, config);
+	*ret_motion = motion;
+	return 0;
+}
+
+void pc_motion_destroy(struct pc_motion *motion)
+{
+	if (motion == NULL) {
+		return;
+	}
+	motion_light_finish(&motion->light);
+	free(motion->memory);
+	free(motion->flags);
+	free(motion->has_under);
+	free(motion->runs);
+	free(motion->blobs);
+	free(motion);
+}
+
+void pc_motion_reset(struct pc_motion *motion)
+{
+	motion->seen = 0;
+}
+
+static void start(struct pc_motion *motion, int64_t capture_ns)
+{
+	motion_cells_rebase(motion);
+	for (unsigned i = 0; i < motion->n; i++) {
+		motion->noise[i] = motion->floor / 4;
+		motion->tremor[i] = motion->floor / 4;
+	}
+	memset(motion->shares, 0, sizeof(motion->shares));
+	motion->first_ns = capture_ns;
+	motion->withheld_until_ns = capture_ns;
+}
+
+static void keep_picture(struct pc_motion *motion)
+{
+	for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
+		float *oldest = motion->before[MOTION_LAG - 1][c];
+		for (unsigned lag = MOTION_LAG - 1; lag > 0; lag--) {
+			motion->before[lag][c] = motion->before[lag - 1][c];
+		}
+		motion->before[0][c] = motion->now[c];
+		motion->now[c] = oldest;
+	}
+}
+
+static bool light_changed(struct pc_motion *motion)
+{
+	unsigned fore = 0;
+	for (unsigned i = 0; i < motion->n; i++) {
+		fore += motion->flags[i] & MOTION_FORE;
+	}
+	const unsigned last = sizeof(motion->shares) / sizeof(motion->shares[0]) - 1;
+	const float before = motion->shares[last];
+	memmove(motion->shares + 1, motion->shares, last * sizeof(motion->shares[0]));
+	motion->shares[0] = motion->n_open > 0 ? (float)fore / (float)motion->n_open : 0;
+	return motion->shares[0] > LIGHT_SHARE && motion->shares[0] - before > LIGHT_RISE;
+}
+
+void pc_motion_feed(struct pc_motion *motion, const uint8_t *rgb, unsigned stride,
+	int64_t capture_ns, struct pc_motion_result *ret)
+{
+	assert(stride >= 3 * motion->width);
+	*ret = (struct pc_motion_result){ 0 };
+	motion_cells_read(motion, rgb, stride);
+	if (motion->seen == 0 || capture_ns - motion->last_ns > GAP_NS) {
+		motion->seen = 1;
+		motion->last_ns = capture_ns;
+		start(motion, capture_ns);
+		ret->learning = true;
+		return;
+	}
+	const float dt_s = (float)(capture_ns - motion->last_ns) * 1e-9f;
+	motion->seen += motion->seen < UINT_MAX;
+	motion->last_ns = capture_ns;
+	motion_light_even_out(motion);
+	motion_cells_compare(motion);
+	if (light_changed(motion)) {
+		motion_cells_rebase(motion);
+		memset(motion->shares, 0, sizeof(motion->shares));
+		motion->withheld_until_ns = capture_ns + LIGHT_HOLD_NS;
+	}
+	ret->learning = capture_ns - motion->first_ns < LEARNING_NS;
+	ret->light_change = capture_ns < motion->withheld_until_ns;
+	if (!ret->light_change) {
+		motion_blobs_find(motion, ret);
+	}
+	ret->changed = motion->shares[0];
+	motion_cells_learn(motion, dt_s, ret->light_change ? 0.2f : INFINITY);
+	keep_picture(motion);
+}

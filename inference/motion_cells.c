@@ -1,0 +1,232 @@
+/* inference/motion_cells.c - pictures into cells, cells against their background. */
+#include "inference/motion_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A cell differs by this many times what it differs by itself. The noise below is
+ * learnt as about the 90th percentile, 1.6 times the deviation of a calm cell. */
+#define NOISE_FACTOR 2.5f
+#define SURE_FACTOR 1.8f
+/* Half of the floor moves: an outline that passes a cell in two pictures. */
+#define MOVES_FACTOR 0.6f
+
+#define NOISE_MIN 0.5f /* grey levels */
+#define NOISE_UP_S 1.0f
+#define NOISE_DOWN_S 12.0f
+#define LEARN_S 4.0f /* of the background */
+#define ABSORB_S 30.0f /* a thing that has stood this long is furniture */
+
+static void sum_cells(struct pc_motion *motion, const uint8_t *rgb, unsigned stride)
+{
+	const unsigned cell = motion->cell;
+	const float scale = 1.0f / (float)(cell * cell);
+	for (unsigned y = 0; y < motion->rows; y++) {
+		const uint8_t *line = rgb + (size_t)y * cell * stride;
+		float *r = motion->raw[0] + (size_t)y * motion->columns;
+		float *g = motion->raw[1] + (size_t)y * motion->columns;
+		float *b = motion->raw[2] + (size_t)y * motion->columns;
+		for (unsigned x = 0; x < motion->columns; x++, line += 3 * cell) {
+			unsigned sums[MOTION_CHANNELS] = { 0 };
+			for (unsigned dy = 0; dy < cell; dy++) {
+				const uint8_t *pixel = line + (size_t)dy * stride;
+				for (unsigned dx = 0; dx < cell; dx++, pixel += 3) {
+					sums[0] += pixel[0];
+					sums[1] += pixel[1];
+					sums[2] += pixel[2];
+				}
+			}
+			r[x] = (float)sums[0] * scale;
+			g[x] = (float)sums[1] * scale;
+			b[x] = (float)sums[2] * scale;
+		}
+	}
+}
+
+static void smooth_line(const float *restrict above, const float *restrict line,
+	const float *restrict below, float *restrict tall, float *restrict out, unsigned n)
+{
+	for (unsigned x = 0; x < n; x++) {
+		tall[x] = (above[x] + 2 * line[x] + below[x]) * 0.25f;
+	}
+	out[0] = (3 * tall[0] + tall[1]) * 0.25f;
+	for (unsigned x = 1; x + 1 < n; x++) {
+		out[x] = (tall[x - 1] + 2 * tall[x] + tall[x + 1]) * 0.25f;
+	}
+	out[n - 1] = (tall[n - 2] + 3 * tall[n - 1]) * 0.25f;
+}
+
+/* In place: `scratch` holds what the next line still needs. */
+static void smooth(float *plane, float *scratch, unsigned columns, unsigned rows)
+{
+	float *above = scratch;
+	float *line = scratch + columns;
+	float *tall = scratch + 2 * (size_t)columns;
+	memcpy(above, plane, columns * sizeof(*plane));
+	for (unsigned y = 0; y < rows; y++) {
+		float *out = plane + (size_t)y * columns;
+		memcpy(line, out, columns * sizeof(*line));
+		smooth_line(above, line, y + 1 < rows ? out + columns : line, tall, out, columns);
+		float *swap = above;
+		above = line;
+		line = swap;
+	}
+}
+
+void motion_cells_read(struct pc_motion *motion, const uint8_t *rgb, unsigned stride)
+{
+	sum_cells(motion, rgb, stride);
+	for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
+		smooth(motion->raw[c], motion->scratch, motion->columns, motion->rows);
+	}
+}
+
+/* Green, where a sensor has half of its pixels, counts twice. */
+static void distance(float *const a[MOTION_CHANNELS], float *const b[MOTION_CHANNELS],
+	float *restrict out, unsigned n)
+{
+	const float *restrict ar = a[0], *restrict ag = a[1], *restrict ab = a[2];
+	const float *restrict br = b[0], *restrict bg = b[1], *restrict bb = b[2];
+	for (unsigned i = 0; i < n; i++) {
+		const float r = ar[i] - br[i];
+		const float g = ag[i] - bg[i];
+		const float blue = ab[i] - bb[i];
+		out[i] = sqrtf(0.25f * r * r + 0.5f * g * g + 0.25f * blue * blue);
+	}
+}
+
+static float distance_at(
+	float *const a[MOTION_CHANNELS], float *const b[MOTION_CHANNELS], unsigned i)
+{
+	const float r = a[0][i] - b[0][i];
+	const float g = a[1][i] - b[1][i];
+	const float blue = a[2][i] - b[2][i];
+	return sqrtf(0.25f * r * r + 0.5f * g * g + 0.25f * blue * blue);
+}
+
+static void threshold(struct pc_motion *motion)
+{
+	const float *restrict differs = motion->differs;
+	const float *restrict changes = motion->changes;
+	const float *restrict noise = motion->noise;
+	const float *restrict tremor = motion->tremor;
+	const float *restrict doubt = motion->doubt;
+	const float *restrict open = motion->open;
+	uint8_t *restrict flags = motion->flags;
+	const float floor = motion->floor;
+	for (unsigned i = 0; i < motion->n; i++) {
+		const float fore = fmaxf(floor, NOISE_FACTOR * noise[i]) + doubt[i];
+		const float moves =
+			fmaxf(MOVES_FACTOR * floor, NOISE_FACTOR * tremor[i]) + doubt[i];
+		const float d = differs[i] * open[i];
+		unsigned flag = d > fore ? MOTION_FORE : 0;
+		flag |= d > SURE_FACTOR * fore ? MOTION_SURE : 0;
+		flag |= (d > fore) & (changes[i] > moves) ? MOTION_MOVES : 0;
+		flags[i] = (uint8_t)flag;
+	}
+}
+
+/* Where a thing stood long enough to become background, the floor below it is kept:
+ * when the thing goes, there is no ghost of it. */
+static void look_under(struct pc_motion *motion)
+{
+	for (unsigned i = 0; i < motion->n; i++) {
+		if (!motion->has_under[i] || !(motion->flags[i] & MOTION_FORE) ||
+			distance_at(motion->now, motion->under, i) > 0.7f * motion->differs[i]) {
+			continue;
+		}
+		const float d = distance_at(motion->now, motion->under, i);
+		if (d > fmaxf(motion->floor, NOISE_FACTOR * motion->noise[i]) + motion->doubt[i]) {
+			continue;
+		}
+		for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
+			const float swap = motion->back[c][i];
+			motion->back[c][i] = motion->under[c][i];
+			motion->under[c][i] = swap;
+		}
+		motion->differs[i] = d;
+		motion->still_s[i] = 0;
+		motion->flags[i] &= (uint8_t) ~(MOTION_FORE | MOTION_SURE | MOTION_MOVES);
+	}
+}
+
+void motion_cells_compare(struct pc_motion *motion)
+{
+	distance(motion->now, motion->back, motion->differs, motion->n);
+	distance(motion->now, motion->before[MOTION_LAG - 1], motion->changes, motion->n);
+	threshold(motion);
+	look_under(motion);
+}
+
+static void absorb(struct pc_motion *motion, unsigned i)
+{
+	for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
+		motion->under[c][i] = motion->back[c][i];
+		motion->back[c][i] = motion->raw[c][i];
+	}
+	motion->has_under[i] = 1;
+	motion->still_s[i] = 0;
+	motion->flags[i] = 0;
+}
+
+static void learn_noise(float *noise, float seen, float limit, float up, float down)
+{
+	seen = fminf(seen, limit);
+	*noise += (seen - *noise) * (seen > *noise ? up : down);
+	*noise = fmaxf(*noise, NOISE_MIN);
+}
+
+/* `settle_s`: time constant of the background's adapting, shorter while learning. */
+void motion_cells_learn(struct pc_motion *motion, float dt_s, float settle_s)
+{
+	const float learn = 1 - expf(-dt_s / fminf(LEARN_S, settle_s));
+	const float up = 1 - expf(-dt_s / NOISE_UP_S);
+	const float down = 1 - expf(-dt_s / NOISE_DOWN_S);
+	const float limit = 3 * motion->floor;
+	for (unsigned i = 0; i < motion->n; i++) {
+		const unsigned flags = motion->flags[i];
+		if (flags & MOTION_MOVES) {
+			motion->still_s[i] = 0;
+		} else {
+			learn_noise(&motion->tremor[i], motion->changes[i], limit, up, down);
+		}
+		if (!(flags & (MOTION_FORE | MOTION_THING))) {
+			motion->still_s[i] = 0;
+			learn_noise(&motion->noise[i], motion->differs[i], limit, up, down);
+			for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
+				motion->back[c][i] +=
+					(motion->raw[c][i] - motion->back[c][i]) * learn;
+			}
+			continue;
+		}
+		motion->still_s[i] += dt_s;
+		if (motion->still_s[i] > ABSORB_S) {
+			absorb(motion, i);
+			continue;
+		}
+		/* Hidden, but in the same light: it follows by what its block says. */
+		for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
+			const float light = (motion->raw[c][i] + MOTION_DARK) /
+					    (motion->now[c][i] + MOTION_DARK);
+			motion->back[c][i] +=
+				(motion->back[c][i] + MOTION_DARK) * (light - 1) * learn;
+		}
+	}
+}
+
+void motion_cells_rebase(struct pc_motion *motion)
+{
+	const size_t bytes = motion->n * sizeof(float);
+	for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
+		memcpy(motion->back[c], motion->raw[c], bytes);
+		memcpy(motion->now[c], motion->raw[c], bytes);
+		for (unsigned lag = 0; lag < MOTION_LAG; lag++) {
+			memcpy(motion->before[lag][c], motion->raw[c], bytes);
+		}
+	}
+	memset(motion->still_s, 0, bytes);
+	memset(motion->differs, 0, bytes);
+	memset(motion->changes, 0, bytes);
+	memset(motion->flags, 0, motion->n);
+	memset(motion->has_under, 0, motion->n);
+}
