@@ -87,7 +87,7 @@ static int write_config(struct pc_db *db, struct put *put, const char *channels)
 		return found;
 	}
 	if (found == 0) {
-		int r = exists(db, "SELECT 1 FROM alert_config HAVING count(*) >= ?1",
+		int r = exists(db, "SELECT 1 WHERE (SELECT count(*) FROM alert_config) >= ?1",
 			PC_ALERT_CONFIGS_MAX);
 		if (r != 0) {
 			return r < 0 ? r : -ENOSPC;
