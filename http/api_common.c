@@ -299,12 +299,21 @@ double pc_api_round(double value, unsigned digits)
 	return isfinite(rounded) ? rounded : 0;
 }
 
+char *pc_api_dump(const json_t *body)
+{
+	return json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15));
+}
+
 int pc_api_reply(struct pc_request *request, int status, json_t *body)
 {
-	if (body == NULL) {
+	char *text = body != NULL ? pc_api_dump(body) : NULL;
+	json_decref(body);
+	if (text == NULL) {
 		return pc_api_failed(request, -ENOMEM, "");
 	}
-	return pc_reply_json(request, status, body, NULL);
+	pc_reply_bytes(request, status, "application/json", NULL, text, strlen(text));
+	free(text);
+	return request->status;
 }
 
 int pc_api_reply_list(struct pc_request *request, json_t *items, const char *cursor)

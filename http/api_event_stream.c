@@ -44,7 +44,7 @@ static int write_event(struct stream *stream, int64_t event_id)
 		return r;
 	}
 	json_t *json = pc_api_event_json(&row);
-	char *data = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+	char *data = json != NULL ? pc_api_dump(json) : NULL;
 	json_decref(json);
 	if (data == NULL) {
 		return -ENOMEM;

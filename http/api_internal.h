@@ -73,7 +73,10 @@ json_t *pc_api_seconds(int64_t start_utc_ms, int64_t end_utc_ms); /* end 0: null
 json_t *pc_api_id_or_null(int64_t id); /* 0: null */
 double pc_api_round(double value, unsigned digits);
 
-/* As pc_reply_json(); a NULL body (no memory) is 503. */
+/* As it is sent, malloc'ed: numbers as people write them (0.93, not 0.93000000000000005).
+ * NULL: no memory. */
+char *pc_api_dump(const json_t *body);
+/* Steals `body`; NULL (no memory) is 503. */
 int pc_api_reply(struct pc_request *request, int status, json_t *body);
 /* {"items": items, "next_cursor": text or null}; steals `items`. `cursor` NULL: no more. */
 int pc_api_reply_list(struct pc_request *request, json_t *items, const char *cursor);

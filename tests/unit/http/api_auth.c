@@ -176,8 +176,8 @@ static void test_guessing(void)
 		"{\"username\":\"bob\",\"password\":\"x\"}",
 		"{\"username\":\"ann\",\"password\":\"correct hors\"}",
 		"{\"username\":\"Ann\",\"password\":\"correct horse\"}",
-		"{\"username\":\"a name that is longer than any name that petcam would ever have "
-		"taken\",\"password\":\"x\"}",
+		("{\"username\":\"a name that is longer than any name that petcam would ever "
+		 "have taken\",\"password\":\"x\"}"),
 		"{\"username\":\"bob\",\"password\":\"y\"}" };
 	char first[512] = "";
 	for (int i = 0; i < 6; i++) {

@@ -200,6 +200,13 @@ int pc_reply_bytes(struct pc_request *request, int status, const char *content_t
 	memcpy(fake_reply.body, data, size);
 	fake_reply.body[size] = '\0';
 	fake_reply.size = size;
+	json_decref(fake_reply.json);
+	fake_reply.json = NULL;
+	if (strcmp(fake_reply.type, "application/json") == 0) {
+		json_error_t error;
+		fake_reply.json = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);
+		test_assert(fake_reply.json != NULL);
+	}
 	return status;
 }
 
@@ -209,8 +216,7 @@ int pc_reply_json(struct pc_request *request, int status, json_t *body, const ch
 	test_assert(text != NULL);
 	pc_reply_bytes(request, status, "application/json", extra, text, strlen(text));
 	free(text);
-	json_decref(fake_reply.json);
-	fake_reply.json = body;
+	json_decref(body);
 	return status;
 }
 
