@@ -58,7 +58,8 @@ struct demo_source {
 
 	/* The loop's */
 	bool done; /* failed() was called */
-	bool *closed; /* set while frames are handed over: a callback may close us */
+	bool handing_over; /* a callback may close us: we are freed when it returns */
+	bool closed;
 
 	/* The worker's */
 	struct pc_demo_scene *scene;
@@ -166,38 +167,6 @@ static void *work(void *data)
 
 /* ---- the loop's thread ---- */
 
-/* What is in the queue; stops when a callback closes the source. */
-static void hand_over(struct demo_source *source, int err, const bool *closed)
-{
-	struct pc_frame *frame;
-	while (!*closed && pc_queue_try_pop(source->frames, &frame) == 0) {
-		source->events->frame(source->data, frame);
-		pc_frame_unref(frame);
-	}
-	if (!*closed && err < 0) {
-		source->done = true;
-		source->events->failed(source->data, err, "the demo room cannot be drawn");
-	}
-}
-
-static void on_frames(void *data)
-{
-	struct demo_source *source = data;
-	if (source->done) {
-		return;
-	}
-	/* Read before the queue is emptied: every frame was pushed before it was set. */
-	pthread_mutex_lock(&source->lock);
-	const int err = source->err;
-	pthread_mutex_unlock(&source->lock);
-	bool closed = false;
-	source->closed = &closed;
-	hand_over(source, err, &closed);
-	if (!closed) {
-		source->closed = NULL;
-	}
-}
-
 /* Everything but the thread, which does not run. */
 static void free_source(struct demo_source *source)
 {
@@ -213,18 +182,50 @@ static void free_source(struct demo_source *source)
 	free(source);
 }
 
+/* What is in the queue, and then the failure; stops when a callback closes the source. */
+static void hand_over(struct demo_source *source)
+{
+	/* Read before the queue is emptied: every frame was pushed before it was set. */
+	pthread_mutex_lock(&source->lock);
+	const int err = source->err;
+	pthread_mutex_unlock(&source->lock);
+	struct pc_frame *frame;
+	while (!source->closed && pc_queue_try_pop(source->frames, &frame) == 0) {
+		source->events->frame(source->data, frame);
+		pc_frame_unref(frame);
+	}
+	if (!source->closed && err < 0) {
+		source->done = true;
+		source->events->failed(source->data, err, "the demo room cannot be drawn");
+	}
+}
+
+static void on_frames(void *data)
+{
+	struct demo_source *source = data;
+	if (source->done) {
+		return;
+	}
+	source->handing_over = true;
+	hand_over(source);
+	source->handing_over = false;
+	if (source->closed) {
+		free_source(source);
+	}
+}
+
 static void demo_close(struct pc_source *base)
 {
 	struct demo_source *source = (struct demo_source *)base;
-	if (source->closed != NULL) {
-		*source->closed = true;
-	}
 	pthread_mutex_lock(&source->lock);
 	source->stop = true;
 	pthread_cond_signal(&source->stopped);
 	pthread_mutex_unlock(&source->lock);
 	pthread_join(source->thread, NULL);
-	free_source(source);
+	source->closed = true;
+	if (!source->handing_over) {
+		free_source(source);
+	}
 }
 
 /* ---- opening ---- */
