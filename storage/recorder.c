@@ -525,8 +525,10 @@ static bool record(struct pc_recorder *recorder, const struct demand *demand)
 	if (recorder->clip == NULL) {
 		return false; /* it failed */
 	}
-	/* A camera that gives no more frames does not keep its file open for ever. */
-	if (step == STEP_WAIT && until != GOING_ON && pc_clock_now_ns() > until + NO_FRAMES_NS) {
+	/* A release may come when the end is written already; and a camera that gives no more
+	 * frames does not keep its file open for ever. */
+	if (step == STEP_WAIT && until != GOING_ON &&
+		(recorder->last_ns >= until || pc_clock_now_ns() > until + NO_FRAMES_NS)) {
 		step = STEP_END;
 	}
 	if (step == STEP_END || step == STEP_SPLIT) {
@@ -554,10 +556,11 @@ static bool may_begin(struct pc_recorder *recorder)
 
 static bool tick(struct pc_recorder *recorder)
 {
-	if (recorder->closing) {
-		if (pc_clock_now_ns() < recorder->closing_ns || commit_closed(recorder) < 0) {
-			return false;
-		}
+	/* A second is for a catalogue that fails alone; a disk that is back is tried at once. */
+	if (recorder->closing && ((recorder->storage->record_error != 0 &&
+					  pc_clock_now_ns() < recorder->closing_ns) ||
+					 commit_closed(recorder) < 0)) {
+		return false;
 	}
 	struct demand demand = look_at_holds(recorder);
 	if (recorder->clip == NULL) {
