@@ -9,7 +9,11 @@
 #include "http/http_internal.h"
 #include "http/server_internal.h"
 
-#define BODY_TIMEOUT_MS 10000
+#ifndef PC_FRONT_HURRY
+#define PC_FRONT_HURRY 1 /* see tls_front.c */
+#endif
+#define BODY_TIMEOUT_S 10
+#define BODY_TIMEOUT_MS (BODY_TIMEOUT_S * 1000 / PC_FRONT_HURRY)
 #define JSON_DEPTH_MAX 32 /* jansson recurses, to 2048 */
 
 const char *pc_request_header(const struct pc_request *request, const char *name)
@@ -296,7 +300,7 @@ int pc_request_json(struct pc_request *request, json_t **ret_object)
 	int r = read_body(request, text, (size_t)size);
 	if (r == -ETIMEDOUT) {
 		pc_reply_problem(request, 408, NULL, "The body did not arrive within %d seconds.",
-			BODY_TIMEOUT_MS / 1000);
+			BODY_TIMEOUT_S);
 	} else if (r < 0) {
 		pc_reply_problem(request, 400, NULL, "The body ended early.");
 	} else {

@@ -118,12 +118,12 @@ static int check_message(struct pc_request *request, const struct mg_request_inf
 					 "0123456789.-_:[]") != strlen(host)) {
 		return pc_reply_problem(request, 400, NULL, "The Host is malformed.");
 	}
+	request->close = false;
 	if (!pc_router_path_ok(request->path)) {
 		return pc_reply_problem(request, 400, NULL,
 			"The path is malformed: paths here have no escapes, no empty segments and "
 			"no dots alone.");
 	}
-	request->close = false;
 	return 0;
 }
 
@@ -307,7 +307,7 @@ static void on_end_request(const struct mg_connection *connection, int status)
 	}
 }
 
-/* What Civetweb refuses by itself: heads that are malformed or too long. */
+/* What Civetweb refuses by itself: malformed heads. */
 static int on_http_error(struct mg_connection *connection, int status, const char *text)
 {
 	struct pc_http_worker *worker = worker_of(connection);
@@ -318,7 +318,7 @@ static int on_http_error(struct mg_connection *connection, int status, const cha
 	struct pc_request *request = request_start(worker, connection);
 	request->path = "";
 	request->close = true;
-	pc_reply_problem(request, status == 413 ? 431 : status, NULL, "%s", text);
+	pc_reply_problem(request, status, NULL, "%s", text);
 	return 0;
 }
 

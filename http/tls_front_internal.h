@@ -14,7 +14,7 @@
 #include "http/tls_front.h"
 #include "http/tls_session.h"
 
-/* Civetweb's max_request_size: a longer head is passed on as it is, for it to refuse. */
+/* Civetweb's max_request_size. */
 #define FRONT_UP_SIZE 16384
 /* A record, and what TLS says by itself while one waits. */
 #define FRONT_DOWN_SIZE (PC_TLS_RECORD + 2048)

@@ -209,7 +209,24 @@ static bool head_is_whole(struct front_connection *c)
 		}
 	}
 	c->up_scanned = size > 3 ? size - 3 : 0;
-	return size == FRONT_UP_SIZE;
+	return false;
+}
+
+/* A head for which there is no room: Civetweb's answer would be a vague 400. */
+static int refuse_head(struct front_connection *c)
+{
+	static const char reply[] =
+		"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n"
+		"X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
+		"Content-Type: application/problem+json\r\nContent-Length: 123\r\n\r\n"
+		"{\"type\":\"about:blank\",\"title\":\"Request Header Fields Too Large\","
+		"\"status\":431,\"detail\":\"A request head has at most 16 KiB.\"}";
+
+	if (down_size(c) > 0) {
+		return 0; /* what was asked before is still on its way */
+	}
+	const int r = deliver(c, reply, sizeof(reply) - 1);
+	return r < 0 ? r : leave(c);
 }
 
 /* ---- the backend ---- */
@@ -358,6 +375,9 @@ static int forward_up(struct pc_front *front, struct front_connection *c, bool *
 	}
 	if (!front_in_request(c)) {
 		if (!head_is_whole(c)) {
+			if (up_size(c) == FRONT_UP_SIZE) {
+				return refuse_head(c);
+			}
 			return c->client_ended ? -ECONNRESET : 0;
 		}
 		if (c->backend_state == BACKEND_NONE) {
@@ -406,6 +426,7 @@ static int read_backend(struct pc_front *front, struct front_connection *c, bool
 		return leave(c);
 	}
 	c->backend_readable = (size_t)n == sizeof(front->scratch) || c->backend_hung_up;
+	c->idle_ns = front->now_ns;
 	return deliver(c, front->scratch, (size_t)n);
 }
 
