@@ -605,7 +605,7 @@ class Follower:
         self.fetcher, self.url = fetcher, media_url
         self.session = Session()
         self.media_of = {}  # (msn, part) -> bytes
-        self.end_ticks = None
+        self.last = None  # (decode time, duration) of the last frame seen
         self.frames = 0
         self.holes = 0
         self.reloads = 0
@@ -647,12 +647,12 @@ class Follower:
             return
         self.frames += sum(samples for _, samples, _ in found)
         for when, _, duration in found:
-            if self.end_ticks is not None:
-                if when + duration // 2 < self.end_ticks:
+            if self.last is not None:
+                if when <= self.last[0]:
                     self.complain(f'{part.uri}: decode times go back')
-                elif when > self.end_ticks + duration * 3 // 2:
+                elif when > self.last[0] + self.last[1] * 7 // 4:
                     self.holes += 1
-            self.end_ticks = when + duration
+            self.last = (when, duration)
         span = (found[-1][0] + found[-1][2] - found[0][0]) / 90000
         frame = found[0][2] / 90000
         if abs(span - part.duration) > frame:

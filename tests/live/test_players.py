@@ -79,6 +79,7 @@ def frame_numbers(media, width):
     strip = (cell * CELLS, cell * ROWS)
     raw, errors = run(['ffmpeg', '-v', 'warning', '-f', 'mp4', '-i', 'pipe:0', '-vf',
                        f'crop={strip[0]}:{strip[1]}:0:0,format=gray', '-fps_mode', 'passthrough',
+                       '-enc_time_base', '1/90000',
                        '-f', 'rawvideo', 'pipe:1'], 60, media)
     if errors:
         raise AssertionError(f'ffmpeg: {errors[:400]}')
