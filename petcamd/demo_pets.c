@@ -421,8 +421,10 @@ void pc_demo_draw_pet_shadow(
 	const struct pc_breed *breed = &pc_demo_breeds[index];
 	const float *v = pet->pose.v;
 	const float s = pc_demo_scale(pet->spot.y);
-	const float half = 0.5F * (v[PC_POSE_FORE_X] - v[PC_POSE_PELVIS_X]) * breed->length;
-	const float middle = 0.5F * (v[PC_POSE_FORE_X] + v[PC_POSE_PELVIS_X]) * breed->length;
+	/* From the hip to between the fore paws: those alone swing with every step. */
+	const float front = 0.5F * (v[PC_POSE_FORE_X] + v[PC_POSE_FORE_FAR_X]);
+	const float half = 0.5F * (front - v[PC_POSE_PELVIS_X]) * breed->length;
+	const float middle = 0.5F * (front + v[PC_POSE_PELVIS_X]) * breed->length;
 	const float above_ground = pc_maxf(pet->spot.lift - pet->ground, 0);
 	const float x = pet->spot.x + s * pet->facing * middle;
 	const float y = pet->spot.y - pet->ground;

@@ -72,7 +72,8 @@ static struct pc_color wall_at(float x, float y)
 	return scaled(pc_color_mix(high, low, y / FLOOR_Y), k * light);
 }
 
-static struct pc_color floor_at(float x, float y)
+/* `pixel`: how many scene units one is; seams are no finer. */
+static struct pc_color floor_at(float x, float y, float pixel)
 {
 	static const struct pc_color oak = PC_RGB(0xCDB491);
 	static const float board = 74; /* width where the scale is 1 */
@@ -92,10 +93,12 @@ static struct pc_color floor_at(float x, float y)
 	/* Seams: a soft dark line of constant width on the floor. */
 	const float in_board = across - row;
 	const float side = pc_minf(in_board, 1 - in_board) * board;
+	const float side_width = pc_maxf(1.8F, 1.1F * pixel / depth);
+	k *= 1 - 0.22F * 1.8F / side_width * (1 - pc_smoothf(side / side_width));
 	const float in_piece = along - piece;
-	const float end = pc_minf(in_piece, 1 - in_piece) * length * 62;
-	k *= 1 - 0.22F * (1 - pc_smoothf(side / 1.8F));
-	k *= 1 - 0.18F * (1 - pc_smoothf(end / 2.6F));
+	const float end = pc_minf(in_piece, 1 - in_piece) * length;
+	const float end_width = pc_maxf(0.042F, 1.1F * pixel * away * away / 2600);
+	k *= 1 - 0.18F * 0.042F / end_width * (1 - pc_smoothf(end / end_width));
 	const float edge = fabsf(x - 600) / 680;
 	const float back = pc_smoothf((y - FLOOR_Y) / 60);
 	k *= (1.04F - 0.13F * edge * edge) * pc_mixf(0.86F, 1, back);
@@ -111,7 +114,9 @@ static void draw_shell(struct pc_canvas *canvas, unsigned width, unsigned height
 		const float y = ((float)py + 0.5F) * PC_DEMO_H / (float)height;
 		for (unsigned px = 0; px < width; px++, rgb += 3) {
 			const float x = ((float)px + 0.5F) * PC_DEMO_W / (float)width;
-			const struct pc_color c = y < FLOOR_Y ? wall_at(x, y) : floor_at(x, y);
+			const struct pc_color c =
+				y < FLOOR_Y ? wall_at(x, y)
+					    : floor_at(x, y, PC_DEMO_W / (float)width);
 			rgb[0] = c.r;
 			rgb[1] = c.g;
 			rgb[2] = c.b;

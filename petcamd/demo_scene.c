@@ -140,6 +140,12 @@ static void act_state(
 	}
 	ret->hallway = ret->spot.y < PC_DEMO_FLOOR_Y;
 	pc_pose_make(breed, act->pose, t_s, gone, pace, &ret->pose);
+	if (act->move == PC_MOVE_JUMP) {
+		/* Legs come down before they touch the ground. */
+		struct pc_pose landing;
+		pc_pose_make(breed, PC_POSE_STAND, t_s, gone, 0, &landing);
+		pc_pose_mix(&ret->pose, &landing, pc_smoothf((k - 0.55F) / 0.45F));
+	}
 }
 
 /* How long a body takes from one pose to the next, and to turn round. */
