@@ -91,13 +91,13 @@ def test_full_root():
             print("no mount here: skipped the full file system")
             return
         try:
-            with open(f"{folder}/filler", "wb") as filler:
-                try:
-                    while True:
-                        filler.write(b"\0" * 4096)
-                        filler.flush()
-                except OSError:
+            fd = os.open(f"{folder}/filler", os.O_WRONLY | os.O_CREAT)
+            try:
+                while os.write(fd, b"\0" * 4096):
                     pass
+            except OSError:
+                pass
+            os.close(fd)
             done = petcamd("--set", f"storage.root={folder}/data", "--set", "http.port=0")
             check(done.returncode == 3, f"{done.returncode} {done.stderr}")
             check("No space left" in done.stderr, done.stderr)

@@ -3,7 +3,8 @@
  * Counts malloc, calloc, realloc and aligned allocations by the caller: the main program
  * (petcam's own code, linked in whole) or a shared library. The two counters lie in the file
  * that $PETCAM_ALLOC_COUNT names, mapped shared, so that a test reads them while the daemon
- * runs: uint64_t own, uint64_t others.
+ * runs: uint64_t own, uint64_t others, then CALLERS pairs of uint64_t: where in the main
+ * program (an address for addr2line), and how often.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -15,14 +16,20 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define CALLERS 1024
+
 struct counters {
 	_Atomic uint64_t own;
 	_Atomic uint64_t others;
+	struct {
+		_Atomic uint64_t address;
+		_Atomic uint64_t calls;
+	} callers[CALLERS];
 };
 
 static struct counters nowhere;
 static struct counters *counters = &nowhere;
-static uintptr_t text_start, text_end; /* of the main program */
+static uintptr_t base, text_start, text_end; /* of the main program */
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
@@ -36,6 +43,7 @@ static int find_main_program(struct dl_phdr_info *info, size_t size, void *data)
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
 		if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) != 0) {
+			base = info->dlpi_addr;
 			text_start = info->dlpi_addr + segment->p_vaddr;
 			text_end = text_start + segment->p_memsz;
 		}
@@ -52,7 +60,8 @@ __attribute__((constructor)) static void begin(void)
 		return;
 	}
 	if (ftruncate(fd, sizeof(struct counters)) == 0) {
-		void *at = mmap(NULL, sizeof(struct counters), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		void *at = mmap(
+			NULL, sizeof(struct counters), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (at != MAP_FAILED) {
 			counters = at;
 		}
@@ -60,11 +69,29 @@ __attribute__((constructor)) static void begin(void)
 	close(fd);
 }
 
+static void count_caller(uint64_t address)
+{
+	for (unsigned i = 0; i < CALLERS; i++) {
+		uint64_t taken = 0;
+		if (atomic_compare_exchange_strong(
+			    &counters->callers[i].address, &taken, address) ||
+			taken == address) {
+			atomic_fetch_add_explicit(
+				&counters->callers[i].calls, 1, memory_order_relaxed);
+			return;
+		}
+	}
+}
+
 static void count(const void *caller)
 {
 	const uintptr_t at = (uintptr_t)caller;
-	const int own = at >= text_start && at < text_end;
-	atomic_fetch_add_explicit(own ? &counters->own : &counters->others, 1, memory_order_relaxed);
+	if (at >= text_start && at < text_end) {
+		atomic_fetch_add_explicit(&counters->own, 1, memory_order_relaxed);
+		count_caller(at - base);
+	} else {
+		atomic_fetch_add_explicit(&counters->others, 1, memory_order_relaxed);
+	}
 }
 
 void *malloc(size_t size)
