@@ -24,6 +24,7 @@ static int motion_detect(struct pc_detector *detector, const uint8_t *rgb, unsig
 	struct pc_motion_result result;
 	pc_motion_feed(self->motion, rgb, stride, capture_ns, &result);
 	ret->light_change = result.light_change;
+	ret->unsteady = result.unsteady;
 	ret->learning = result.learning;
 	ret->n = result.n_boxes;
 	for (unsigned i = 0; i < result.n_boxes; i++) {
@@ -35,6 +36,7 @@ static int motion_detect(struct pc_detector *detector, const uint8_t *rgb, unsig
 			.species = PC_SPECIES_UNKNOWN,
 			.score = fill < 0.5f ? 2 * fill : 1,
 			.energy = box->energy,
+			.sway = box->sway,
 		};
 	}
 	return 0;

@@ -20,6 +20,7 @@ struct pc_detection {
 	enum pc_species species;
 	float score; /* 0..1 */
 	float energy; /* pc_motion_box.energy of what moves in it */
+	float sway; /* pc_motion_box.sway */
 };
 
 #define PC_DETECTIONS_MAX 32
@@ -27,7 +28,8 @@ struct pc_detection {
 struct pc_detections {
 	unsigned n;
 	struct pc_detection items[PC_DETECTIONS_MAX]; /* best first */
-	bool light_change;
+	bool light_change; /* the three as in pc_motion_result */
+	bool unsteady;
 	bool learning;
 };
 

@@ -24,7 +24,14 @@
 #define LIGHT_RISE 0.2f
 #define LIGHT_HOLD_NS (INT64_C(400) * 1000 * 1000)
 
-#define PLANES (MOTION_CHANNELS * (4 + MOTION_LAG) + 7)
+/* The light is changing: the picture has to be divided by something new all the time,
+ * or half of it changes by this many grey levels in two pictures (flicker, or the camera
+ * itself moves; a sensor with a noise of 12 grey levels comes to 2.5). */
+#define UNREST_UNSTEADY 0.006f
+#define UNREST_S 1.0f
+#define RESTLESS_UNSTEADY 3.0f
+
+#define PLANES (MOTION_CHANNELS * (6 + MOTION_LAG) + 8)
 
 static void take_planes(struct pc_motion *motion)
 {
@@ -35,14 +42,16 @@ static void take_planes(struct pc_motion *motion)
 		motion->now[c] = at + n;
 		motion->back[c] = at + 2 * n;
 		motion->under[c] = at + 3 * n;
-		at += 4 * n;
+		motion->earlier[0][c] = at + 4 * n;
+		motion->earlier[1][c] = at + 5 * n;
+		at += 6 * n;
 		for (unsigned lag = 0; lag < MOTION_LAG; lag++) {
 			motion->before[lag][c] = at;
 			at += n;
 		}
 	}
 	float **const planes[] = { &motion->noise, &motion->tremor, &motion->differs,
-		&motion->changes, &motion->still_s, &motion->doubt, &motion->open };
+		&motion->changes, &motion->sways, &motion->still_s, &motion->doubt, &motion->open };
 	for (unsigned i = 0; i < sizeof(planes) / sizeof(planes[0]); i++) {
 		*planes[i] = at;
 		at += n;
@@ -137,17 +146,30 @@ void pc_motion_reset(struct pc_motion *motion)
 static void start(struct pc_motion *motion, int64_t capture_ns)
 {
 	motion_cells_rebase(motion);
+	memset(motion->has_under, 0, motion->n);
 	for (unsigned i = 0; i < motion->n; i++) {
 		motion->noise[i] = motion->floor / 4;
 		motion->tremor[i] = motion->floor / 4;
 	}
 	memset(motion->shares, 0, sizeof(motion->shares));
+	motion->restless = 0;
+	motion->unrest = 0;
 	motion->first_ns = capture_ns;
+	motion->earlier_ns = capture_ns;
 	motion->withheld_until_ns = capture_ns;
 }
 
-static void keep_picture(struct pc_motion *motion)
+static void keep_picture(struct pc_motion *motion, int64_t capture_ns)
 {
+	if (capture_ns - motion->earlier_ns >= MOTION_SWAY_NS) {
+		for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
+			float *oldest = motion->earlier[1][c];
+			motion->earlier[1][c] = motion->earlier[0][c];
+			motion->earlier[0][c] = oldest;
+			memcpy(oldest, motion->now[c], motion->n * sizeof(*oldest));
+		}
+		motion->earlier_ns = capture_ns;
+	}
 	for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
 		float *oldest = motion->before[MOTION_LAG - 1][c];
 		for (unsigned lag = MOTION_LAG - 1; lag > 0; lag--) {
@@ -188,7 +210,7 @@ void pc_motion_feed(struct pc_motion *motion, const uint8_t *rgb, unsigned strid
 	motion->seen += motion->seen < UINT_MAX;
 	motion->last_ns = capture_ns;
 	motion_light_even_out(motion);
-	motion_cells_compare(motion);
+	motion_cells_compare(motion, dt_s);
 	if (light_changed(motion)) {
 		motion_cells_rebase(motion);
 		memset(motion->shares, 0, sizeof(motion->shares));
@@ -199,7 +221,9 @@ void pc_motion_feed(struct pc_motion *motion, const uint8_t *rgb, unsigned strid
 	if (!ret->light_change) {
 		motion_blobs_find(motion, ret);
 	}
+	motion->unrest = fmaxf(motion->light.unrest, motion->unrest * expf(-dt_s / UNREST_S));
+	ret->unsteady = motion->unrest > UNREST_UNSTEADY || motion->restless > RESTLESS_UNSTEADY;
 	ret->changed = motion->shares[0];
-	motion_cells_learn(motion, dt_s, ret->light_change ? 0.2f : INFINITY);
-	keep_picture(motion);
+	motion_cells_learn(motion, dt_s, ret->light_change);
+	keep_picture(motion, capture_ns);
 }

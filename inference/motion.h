@@ -27,11 +27,13 @@ struct pc_motion_config {
 };
 
 #define PC_MOTION_BOXES_MAX 32
+#define PC_MOTION_SWAY_S 1.0 /* at the most */
 
 struct pc_motion_box {
 	struct pc_box box;
 	float area; /* changed part of the picture, 0..1 */
 	float energy; /* how much changes from frame to frame in it, 0..1: stillness is 0 */
+	float sway; /* the same over PC_MOTION_SWAY_S: who stands, sways */
 };
 
 struct pc_motion_result {
@@ -39,6 +41,7 @@ struct pc_motion_result {
 	struct pc_motion_box boxes[PC_MOTION_BOXES_MAX];
 	float changed; /* part of the picture that is foreground */
 	bool light_change; /* the whole picture changed: boxes were withheld */
+	bool unsteady; /* the light is changing, or the camera moves: new boxes may be that */
 	bool learning; /* the camera has just begun: boxes are not to be believed yet */
 };
 

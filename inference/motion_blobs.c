@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define REACH 2 /* cells */
+#define KNOWN_PART 0.3f
+#define MOVING_PART 0.1f
 #define SURE_PART 0.1f /* of a thing's cells must differ beyond doubt */
 
 static uint32_t root_of(struct motion_run *runs, uint32_t i)
@@ -98,6 +100,8 @@ static void add_run(
 	for (unsigned x = run->from; x < run->to; x++) {
 		blob->cells += (flags[x] & MOTION_FORE) != 0;
 		blob->sure += (flags[x] & MOTION_SURE) != 0;
+		blob->known += (flags[x] & MOTION_WAS) != 0;
+		blob->swaying += (flags[x] & MOTION_SWAYS) != 0;
 		blob->moving += (flags[x] & MOTION_MOVES) != 0;
 	}
 }
@@ -146,6 +150,7 @@ static void report(const struct pc_motion *motion, const struct motion_blob *blo
 	/* An outline that shifts by one cell on two sides is full movement. */
 	const float outline = (float)(blob->x1 - blob->x0 + blob->y1 - blob->y0);
 	const float energy = (float)blob->moving / outline;
+	const float sway = (float)blob->swaying / outline;
 	struct pc_motion_box box = {
 		.box = {
 			.x = (float)blob->x0 / columns,
@@ -155,6 +160,7 @@ static void report(const struct pc_motion *motion, const struct motion_blob *blo
 		},
 		.area = (float)blob->cells / (columns * rows),
 		.energy = energy < 1 ? energy : 1,
+		.sway = sway < 1 ? sway : 1,
 	};
 	insert_box(ret, &box);
 }

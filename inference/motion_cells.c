@@ -8,13 +8,29 @@
  * learnt as about the 90th percentile, 1.6 times the deviation of a calm cell. */
 #define NOISE_FACTOR 2.5f
 #define SURE_FACTOR 1.8f
-/* Half of the floor moves: an outline that passes a cell in two pictures. */
-#define MOVES_FACTOR 0.6f
+/* A thing's outline that shifts by a tenth of a cell changes it by this part of what
+ * the thing differs at the least. */
+#define MOVES_FACTOR 0.3f
+
+#define SWAYS_NOISE 2.5f
+
+/* A thing moves before a calm picture: it changes by so many times what half of the
+ * picture changes by. Clouds, leaves, a camera that is carried change all of it. */
+#define RESTLESS_MOVES 8.0f
+#define RESTLESS_MOVES_MAX 30.0f /* grey levels */
+#define RESTLESS_FORE 2.0f
+#define RESTLESS_S 1.0f /* how long unrest is remembered */
+
+#define MEDIAN_BINS 256
+#define MEDIAN_SCALE 8.0f /* bins a grey level */
 
 #define NOISE_MIN 0.5f /* grey levels */
 #define NOISE_UP_S 1.0f
 #define NOISE_DOWN_S 12.0f
 #define LEARN_S 4.0f /* of the background */
+#define STRANGE_S 1.5f /* of what differs, but is no thing: too small, or it never moved */
+#define LIGHT_S 0.5f /* of its light */
+#define SETTLE_S 0.2f /* after a change of light */
 #define ABSORB_S 30.0f /* a thing that has stood this long is furniture */
 
 static void sum_cells(struct pc_motion *motion, const uint8_t *rgb, unsigned stride)
@@ -108,20 +124,27 @@ static void threshold(struct pc_motion *motion)
 {
 	const float *restrict differs = motion->differs;
 	const float *restrict changes = motion->changes;
+	const float *restrict sways = motion->sways;
 	const float *restrict noise = motion->noise;
 	const float *restrict tremor = motion->tremor;
 	const float *restrict doubt = motion->doubt;
 	const float *restrict open = motion->open;
 	uint8_t *restrict flags = motion->flags;
 	const float floor = motion->floor;
+	const float moves_floor = fmaxf(MOVES_FACTOR * floor,
+		fminf(RESTLESS_MOVES * motion->restless, RESTLESS_MOVES_MAX));
+	const float fore_more = RESTLESS_FORE * motion->restless;
 	for (unsigned i = 0; i < motion->n; i++) {
-		const float fore = fmaxf(floor, NOISE_FACTOR * noise[i]) + doubt[i];
-		const float moves =
-			fmaxf(MOVES_FACTOR * floor, NOISE_FACTOR * tremor[i]) + doubt[i];
+		const float fore = fmaxf(floor, NOISE_FACTOR * noise[i]) + fore_more + doubt[i];
+		const float moves = fmaxf(moves_floor, NOISE_FACTOR * tremor[i]) + doubt[i];
 		const float d = differs[i] * open[i];
 		unsigned flag = d > fore ? MOTION_FORE : 0;
 		flag |= d > SURE_FACTOR * fore ? MOTION_SURE : 0;
 		flag |= (d > fore) & (changes[i] > moves) ? MOTION_MOVES : 0;
+		flag |= (d > fore) & (sways[i] > fmaxf(moves, SWAYS_NOISE * noise[i]))
+			? MOTION_SWAYS
+			: 0;
+		flag |= flags[i] & MOTION_THING ? MOTION_WAS : 0;
 		flags[i] = (uint8_t)flag;
 	}
 }
@@ -146,14 +169,33 @@ static void look_under(struct pc_motion *motion)
 		}
 		motion->differs[i] = d;
 		motion->still_s[i] = 0;
-		motion->flags[i] &= (uint8_t) ~(MOTION_FORE | MOTION_SURE | MOTION_MOVES);
+		motion->flags[i] &= (uint8_t) ~(MOTION_FORE | MOTION_SURE | MOTION_MOVES | MOTION_SWAYS);
 	}
 }
 
-void motion_cells_compare(struct pc_motion *motion)
+static void feel_unrest(struct pc_motion *motion, float dt_s)
+{
+	unsigned counts[MEDIAN_BINS] = { 0 };
+	for (unsigned i = 0; i < motion->n; i++) {
+		const float change = fminf(motion->changes[i] * MEDIAN_SCALE, MEDIAN_BINS - 1);
+		counts[(unsigned)change] += motion->open[i] > 0;
+	}
+	unsigned below = 0;
+	unsigned bin = 0;
+	while (bin < MEDIAN_BINS - 1 && below + counts[bin] < motion->n_open / 2) {
+		below += counts[bin++];
+	}
+	const float median = (float)bin / MEDIAN_SCALE;
+	const float fades = motion->restless * expf(-dt_s / RESTLESS_S);
+	motion->restless = fmaxf(median, fades);
+}
+
+void motion_cells_compare(struct pc_motion *motion, float dt_s)
 {
 	distance(motion->now, motion->back, motion->differs, motion->n);
 	distance(motion->now, motion->before[MOTION_LAG - 1], motion->changes, motion->n);
+	distance(motion->now, motion->earlier[1], motion->sways, motion->n);
+	feel_unrest(motion, dt_s);
 	threshold(motion);
 	look_under(motion);
 }
@@ -176,40 +218,56 @@ static void learn_noise(float *noise, float seen, float limit, float up, float d
 	*noise = fmaxf(*noise, NOISE_MIN);
 }
 
-/* `settle_s`: time constant of the background's adapting, shorter while learning. */
-void motion_cells_learn(struct pc_motion *motion, float dt_s, float settle_s)
+/* The background goes with the light, below things too. */
+static void follow_light(struct pc_motion *motion, float part)
 {
-	const float learn = 1 - expf(-dt_s / fminf(LEARN_S, settle_s));
+	for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
+		const float *restrict raw = motion->raw[c];
+		const float *restrict now = motion->now[c];
+		float *restrict back = motion->back[c];
+		float *restrict under = motion->under[c];
+		for (unsigned i = 0; i < motion->n; i++) {
+			const float gain = (raw[i] + MOTION_DARK) / (now[i] + MOTION_DARK);
+			const float more = (gain - 1) * part;
+			back[i] += (back[i] + MOTION_DARK) * more;
+			under[i] += (under[i] + MOTION_DARK) * more;
+		}
+	}
+}
+
+void motion_cells_learn(struct pc_motion *motion, float dt_s, bool withheld)
+{
+	const float calm = 1 - expf(-dt_s / (withheld ? SETTLE_S : LEARN_S));
+	const float strange = 1 - expf(-dt_s / (withheld ? SETTLE_S : STRANGE_S));
 	const float up = 1 - expf(-dt_s / NOISE_UP_S);
 	const float down = 1 - expf(-dt_s / NOISE_DOWN_S);
 	const float limit = 3 * motion->floor;
+	if (!motion->light.even) {
+		follow_light(motion, 1 - expf(-dt_s / LIGHT_S));
+	}
 	for (unsigned i = 0; i < motion->n; i++) {
 		const unsigned flags = motion->flags[i];
-		if (flags & MOTION_MOVES) {
-			motion->still_s[i] = 0;
-		} else {
+		if (!(flags & MOTION_MOVES)) {
 			learn_noise(&motion->tremor[i], motion->changes[i], limit, up, down);
 		}
-		if (!(flags & (MOTION_FORE | MOTION_THING))) {
-			motion->still_s[i] = 0;
-			learn_noise(&motion->noise[i], motion->differs[i], limit, up, down);
-			for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
-				motion->back[c][i] +=
-					(motion->raw[c][i] - motion->back[c][i]) * learn;
+		if (flags & MOTION_THING) {
+			/* Breathing is not moving away. */
+			motion->still_s[i] = motion->changes[i] > motion->floor
+				? 0
+				: motion->still_s[i] + dt_s;
+			if (motion->still_s[i] > ABSORB_S) {
+				absorb(motion, i);
 			}
 			continue;
 		}
-		motion->still_s[i] += dt_s;
-		if (motion->still_s[i] > ABSORB_S) {
-			absorb(motion, i);
-			continue;
+		motion->still_s[i] = 0;
+		const bool fore = flags & MOTION_FORE;
+		if (!fore) {
+			learn_noise(&motion->noise[i], motion->differs[i], limit, up, down);
 		}
-		/* Hidden, but in the same light: it follows by what its block says. */
+		const float part = fore ? strange : calm;
 		for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
-			const float light = (motion->raw[c][i] + MOTION_DARK) /
-					    (motion->now[c][i] + MOTION_DARK);
-			motion->back[c][i] +=
-				(motion->back[c][i] + MOTION_DARK) * (light - 1) * learn;
+			motion->back[c][i] += (motion->raw[c][i] - motion->back[c][i]) * part;
 		}
 	}
 }
@@ -218,15 +276,22 @@ void motion_cells_rebase(struct pc_motion *motion)
 {
 	const size_t bytes = motion->n * sizeof(float);
 	for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
+		/* If it was a thing after all, what it hides is remembered. */
+		float *back = motion->back[c];
+		motion->back[c] = motion->under[c];
+		motion->under[c] = back;
 		memcpy(motion->back[c], motion->raw[c], bytes);
 		memcpy(motion->now[c], motion->raw[c], bytes);
 		for (unsigned lag = 0; lag < MOTION_LAG; lag++) {
 			memcpy(motion->before[lag][c], motion->raw[c], bytes);
 		}
+		memcpy(motion->earlier[0][c], motion->raw[c], bytes);
+		memcpy(motion->earlier[1][c], motion->raw[c], bytes);
 	}
 	memset(motion->still_s, 0, bytes);
 	memset(motion->differs, 0, bytes);
 	memset(motion->changes, 0, bytes);
+	memset(motion->sways, 0, bytes);
 	memset(motion->flags, 0, motion->n);
-	memset(motion->has_under, 0, motion->n);
+	memset(motion->has_under, 1, motion->n);
 }

@@ -14,6 +14,7 @@
 
 #define MOTION_CHANNELS 3
 #define MOTION_LAG 2 /* frames between the two pictures whose difference is movement */
+#define MOTION_SWAY_NS (INT64_C(500) * 1000 * 1000) /* between two remembered pictures */
 #define MOTION_BINS 256 /* of a histogram of brightness ratios */
 
 /* Grey levels added on both sides of a ratio: black is never quite black, and the
@@ -43,6 +44,8 @@ struct motion_blob {
 	unsigned cells; /* foreground */
 	unsigned sure; /* foreground beyond doubt */
 	unsigned moving;
+	unsigned swaying;
+	unsigned known; /* part of a thing already */
 };
 
 struct pc_motion {
@@ -57,13 +60,15 @@ struct pc_motion {
 	float *raw[MOTION_CHANNELS]; /* this picture, smoothed */
 	float *now[MOTION_CHANNELS]; /* the same in the background's light */
 	float *before[MOTION_LAG][MOTION_CHANNELS]; /* `now` of the last pictures, newest first */
+	float *earlier[2][MOTION_CHANNELS]; /* `now` of up to half a second ago, and of a whole */
 	float *back[MOTION_CHANNELS]; /* the background */
 	float *under[MOTION_CHANNELS]; /* what was the background before a thing stood there */
 	float *noise; /* how much a cell differs from its background by itself */
 	float *tremor; /* the same for the difference of two pictures */
 	float *differs; /* this picture from the background */
 	float *changes; /* this picture from the one MOTION_LAG before */
-	float *still_s; /* how long a foreground cell has not changed */
+	float *sways; /* this picture from the one half a second to a second before */
+	float *still_s; /* how long a foreground cell has looked the same */
 	float *doubt; /* added to the threshold: compensated light */
 	float *open; /* 1, or 0 where a mask lies */
 	float *scratch; /* one line more than a plane */
@@ -78,7 +83,10 @@ struct pc_motion {
 
 	unsigned seen; /* pictures, saturating at UINT_MAX */
 	int64_t first_ns, last_ns;
+	int64_t earlier_ns; /* of earlier[0] */
 	int64_t withheld_until_ns; /* after a change of light */
+	float unrest; /* of the light, remembered for a while */
+	float restless; /* grey levels that half of the picture changes by, from picture to picture */
 	float shares[4]; /* part of the picture that was foreground, newest first */
 };
 
@@ -87,12 +95,14 @@ enum motion_flag {
 	MOTION_SURE = 1 << 1, /* by far */
 	MOTION_MOVES = 1 << 2, /* and differs from the picture before */
 	MOTION_THING = 1 << 3, /* part of a reported box */
+	MOTION_SWAYS = 1 << 5, /* differs from the picture of a second ago */
+	MOTION_WAS = 1 << 4, /* was that in the picture before */
 };
 
 /* motion_cells.c */
 void motion_cells_read(struct pc_motion *motion, const uint8_t *rgb, unsigned stride);
-void motion_cells_compare(struct pc_motion *motion);
-void motion_cells_learn(struct pc_motion *motion, float dt_s, float settle_s);
+void motion_cells_compare(struct pc_motion *motion, float dt_s);
+void motion_cells_learn(struct pc_motion *motion, float dt_s, bool withheld);
 void motion_cells_rebase(struct pc_motion *motion); /* the background is this picture */
 
 /* motion_light.c */

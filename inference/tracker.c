@@ -29,6 +29,9 @@
 
 /* Seen, and seen moving, this long: a lamp, a flash or a stone thrown is shorter. */
 #define CONFIRM_MOVES_S 0.35f
+#define CONFIRM_SHIFT 0.1f /* and has gone so far, in sizes of its own, or */
+#define CONFIRM_IN_PLACE_S 0.8f /* moves on the spot for longer than a light comes up */
+#define UNSTEADY_SHIFT 1.0f /* both while the light changes */
 #define CONFIRM_PART 0.5f /* of a young track's life it must have been moving */
 #define TENTATIVE_GAP_S 0.35f
 #define TENTATIVE_MAX_S 3.0f /* not confirmed for so long: it never moved enough */
@@ -37,7 +40,7 @@
 #define ENERGY_MOVES 0.10f
 #define ENERGY_KEEPS 0.05f
 
-#define STRETCH_GAP_NS (INT64_C(1000) * 1000 * 1000) /* stiller than this: it stopped */
+#define STRETCH_GAP_NS (INT64_C(2000) * 1000 * 1000) /* stiller than this: it stopped */
 
 #define LEFT_LOST_S 0.5f
 #define HIDDEN_FACTOR 4 /* hidden behind another: given up this many times later */
@@ -47,6 +50,8 @@ struct thing {
 	struct pc_track pub;
 	float cx, cy, w, h;
 	float moved_s; /* time that it was seen moving */
+	struct pc_box first; /* its first box */
+	float shift; /* furthest from it, in sizes of its own */
 	float votes[PC_SPECIES_OTHER + 1];
 	bool edge; /* touched the border when last seen */
 	int paired; /* index of its detection in this frame, or -1 */
@@ -169,9 +174,10 @@ static float misfit(const struct thing *thing, const struct pc_detection *detect
 	if (away > 1) {
 		return INFINITY;
 	}
-	/* A young track does not take a known one's detection. */
+	/* What moves is not what lies where it was. A young track does not take a known one's detection. */
+	const float rest = thing->pub.energy > 0.3f && detection->energy < ENERGY_KEEPS ? 0.5f : 0;
 	const float young = thing->pub.state == PC_TRACK_TENTATIVE ? 0.25f : 0;
-	return 0.5f * away + 0.5f * (1 - iou) + young;
+	return 0.5f * away + 0.5f * (1 - iou) + young + rest;
 }
 
 static void pair_all(struct pc_tracker *tracker, const struct pc_detections *detections,
@@ -288,6 +294,28 @@ static void keep_inside(struct thing *thing, const struct pc_box *common)
 	thing->cy = clampf(thing->cy, common->y + h / 2, common->y + common->h - h / 2);
 }
 
+/* How far both of two opposite sides have gone in the same direction; a side on the
+ * picture's border cannot. What only grows or shrinks, as light does, stays. */
+static float gone(float low, float high, float low_before, float high_before)
+{
+	const bool enters = low_before < EDGE;
+	const bool enters_high = high_before > 1 - EDGE;
+	const float a = low - low_before;
+	const float b = high - high_before;
+	if (enters != enters_high) {
+		return fabsf(enters ? b : a);
+	}
+	return a * b > 0 ? fminf(fabsf(a), fabsf(b)) : 0;
+}
+
+static void note_shift(struct thing *thing, const struct pc_box *box)
+{
+	const struct pc_box *first = &thing->first;
+	const float x = gone(box->x, box->x + box->w, first->x, first->x + first->w);
+	const float y = gone(box->y, box->y + box->h, first->y, first->y + first->h);
+	thing->shift = fmaxf(thing->shift, hypotf(x / box->w, y / box->h));
+}
+
 static void see(struct thing *thing, const struct pc_detection *detection, const struct pc_box *box,
 	int64_t capture_ns, int64_t before_ns)
 {
@@ -298,6 +326,7 @@ static void see(struct thing *thing, const struct pc_detection *detection, const
 		measure(thing, box, dt_s);
 	}
 	thing->edge = touches_edge(box);
+	note_shift(thing, box);
 	thing->pub.travelled += hypotf(thing->pub.vx, thing->pub.vy) * dt_s;
 	thing->pub.energy += follow(dt_s, ENERGY_S) * (detection->energy - thing->pub.energy);
 	const bool moved = capture_ns - thing->pub.last_moved_ns < STRETCH_GAP_NS;
@@ -308,22 +337,35 @@ static void see(struct thing *thing, const struct pc_detection *detection, const
 		}
 		thing->pub.last_moved_ns = capture_ns;
 		thing->moved_s += dt_s;
+	} else if (known && detection->sway > ENERGY_MOVES) {
+		/* At some time in the last second, so it is dated a second back. */
+		const int64_t moved_ns = capture_ns - (int64_t)(PC_MOTION_SWAY_S * 1e9);
+		if (moved_ns > thing->pub.last_moved_ns) {
+			thing->pub.last_moved_ns = moved_ns;
+		}
 	}
 	thing->pub.last_ns = capture_ns;
 	thing->pub.score += follow(dt_s, 1.0f) * (detection->score - thing->pub.score);
 	vote(thing, detection);
 }
 
-static void try_confirm(struct thing *thing, bool learning)
+static void try_confirm(struct thing *thing, const struct pc_detections *detections)
 {
 	if (thing->pub.state == PC_TRACK_LOST) {
 		thing->pub.state = PC_TRACK_CONFIRMED;
 	}
-	if (thing->pub.state != PC_TRACK_TENTATIVE || learning) {
+	if (thing->pub.state != PC_TRACK_TENTATIVE || detections->learning) {
 		return;
 	}
 	const float age_s = (float)(thing->pub.last_ns - thing->pub.first_ns) * 1e-9f;
-	if (thing->moved_s >= CONFIRM_MOVES_S && thing->moved_s >= CONFIRM_PART * age_s) {
+	if (thing->moved_s < CONFIRM_MOVES_S || thing->moved_s < CONFIRM_PART * age_s) {
+		return;
+	}
+	const bool walks = thing->shift > CONFIRM_SHIFT;
+	const bool sure = detections->unsteady
+		? thing->shift > UNSTEADY_SHIFT && thing->moved_s > CONFIRM_IN_PLACE_S
+		: walks || thing->moved_s > CONFIRM_IN_PLACE_S;
+	if (sure) {
 		thing->pub.state = PC_TRACK_CONFIRMED;
 	}
 }
@@ -350,6 +392,7 @@ static void add_thing(struct pc_tracker *tracker, const struct pc_detection *det
 		.cy = detection->box.y + detection->box.h / 2,
 		.w = detection->box.w,
 		.h = detection->box.h,
+		.first = detection->box,
 		.edge = touches_edge(&detection->box),
 		.paired = -1,
 		.moved_s = (float)(capture_ns - before_ns) * 1e-9f,
@@ -383,7 +426,7 @@ static void update_all(struct pc_tracker *tracker, const struct pc_detections *d
 		if (thing->paired >= 0) {
 			see(thing, &detections->items[thing->paired], &boxes[thing->paired],
 				capture_ns, before_ns);
-			try_confirm(thing, detections->learning);
+			try_confirm(thing, detections);
 			thing->pub.left = false;
 			gone = thing->pub.state == PC_TRACK_TENTATIVE &&
 			       (float)(capture_ns - thing->pub.first_ns) * 1e-9f > TENTATIVE_MAX_S;

@@ -179,8 +179,8 @@ static void trace(const struct pc_detections *detections, const struct pc_track 
 		detections->learning ? " learning" : "");
 	for (unsigned i = 0; i < detections->n; i++) {
 		const struct pc_detection *d = &detections->items[i];
-		printf(" (%.2f %.2f %.2fx%.2f e%.2f s%.2f)", (double)d->box.x, (double)d->box.y,
-			(double)d->box.w, (double)d->box.h, (double)d->energy, (double)d->score);
+		printf(" (%.2f %.2f %.2fx%.2f e%.2f w%.2f s%.2f)", (double)d->box.x, (double)d->box.y,
+			(double)d->box.w, (double)d->box.h, (double)d->energy, (double)d->sway, (double)d->score);
 	}
 	printf(" |");
 	for (unsigned i = 0; i < n; i++) {
@@ -220,14 +220,19 @@ static void look(struct eval *eval, double at_s)
 static void take_frames(struct eval *eval)
 {
 	struct clip *clip = &eval->clip;
-	const AVRational base = clip->format->streams[clip->stream]->time_base;
+	AVStream *stream = clip->format->streams[clip->stream];
+	const AVRational base = stream->time_base;
+	const double frame_s = 1 / av_q2d(av_guess_frame_rate(clip->format, stream, NULL));
 	while (avcodec_receive_frame(clip->codec, clip->frame) >= 0) {
 		const double at_s = (double)clip->frame->best_effort_timestamp * av_q2d(base);
 		eval->last_s = at_s;
-		if (at_s >= eval->next_s) {
+		if (at_s + frame_s / 2 >= eval->next_s) {
 			look(eval, at_s);
-			/* Half a frame of grace: 10 of 29.97 a second is every third. */
-			eval->next_s = at_s + 1 / eval->options->rate - 0.017;
+			/* As the daemon's pipeline: the nearest frame, no drift. */
+			eval->next_s += 1 / eval->options->rate;
+			if (eval->next_s <= at_s) {
+				eval->next_s = at_s + 1 / eval->options->rate;
+			}
 		}
 		av_frame_unref(clip->frame);
 	}
@@ -320,7 +325,7 @@ static struct options parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	const struct options options = parse(argc, argv);
-	struct eval eval = { .options = &options, .next_s = -1 };
+	struct eval eval = { .options = &options, .next_s = 0 };
 	open_clip(&eval.clip, &options);
 	create(&eval);
 	while (av_read_frame(eval.clip.format, eval.clip.packet) >= 0) {
