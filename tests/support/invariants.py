@@ -46,7 +46,7 @@ def broken(data_root, decode=True):
         for file in (root / "recordings").rglob("*"):
             if file.is_file() and file.suffix == ".mp4" and str(file.relative_to(root)) not in named:
                 found.append(f"{file.relative_to(root)} has no row")
-            if file.is_file() and file.suffix not in (".mp4", ".jpg"):
+            if file.is_file() and file.suffix not in (".mp4", ".jpg") and file.name != "storage.uuid":
                 found.append(f"{file.relative_to(root)} was left over")
         garbage = database.execute("SELECT count(*) FROM garbage").fetchone()[0]
         if garbage:
