@@ -436,6 +436,7 @@ static void *front_thread(void *data)
 			close_connection(front, &front->connections[i]);
 		}
 	}
+	pc_tls_thread_end();
 	return NULL;
 }
 

@@ -26,6 +26,9 @@ int pc_tls_context_create(
 	const struct pc_certificate *certificate, struct pc_tls_context **ret_context);
 void pc_tls_context_destroy(struct pc_tls_context *context); /* NULL is fine */
 
+/* Frees what wolfSSL keeps a thread; the last call of a thread that used the calls below. */
+void pc_tls_thread_end(void);
+
 /* `transport` (static) is called with `data` by the calls below. */
 int pc_tls_session_create(struct pc_tls_context *context, const struct pc_tls_transport *transport,
 	void *data, struct pc_tls_session **ret_session);

@@ -109,6 +109,7 @@ static void test_damage_is_named(void)
 	test_int(pc_certificate_make(&other), 0);
 
 	put("tls.key", other.key, other.key_size);
+	pc_certificate_finish(&other);
 	open_fails(-EINVAL, "tls.key");
 	put("tls.key", "rubbish", 7);
 	open_fails(-EINVAL, "tls.key");
