@@ -20,8 +20,12 @@ static struct pc_health *health;
 const char *root_make(void)
 {
 	const char *base = getenv("TMPDIR");
+	if (base == NULL) {
+		/* In memory thousands of fsyncs cost nothing. */
+		base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	}
 	char *path = NULL;
-	test_assert(asprintf(&path, "%s/petcam-test-XXXXXX", base == NULL ? "/tmp" : base) > 0);
+	test_assert(asprintf(&path, "%s/petcam-test-XXXXXX", base) > 0);
 	test_assert(mkdtemp(path) != NULL);
 	return path;
 }
