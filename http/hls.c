@@ -423,7 +423,6 @@ int pc_hls_create(const struct pc_hls_config *config, struct pc_hls **ret_hls)
 		hls->next_msn = pc_clock_now_utc_ms() / 1000;
 	}
 	hls->hint_msn = hls->next_msn;
-	hls->discontinuities = hls->next_msn;
 	hls->version = (uint64_t)hls->next_msn << 20;
 	pthread_mutex_init(&hls->lock, NULL);
 	pthread_mutex_init(&hls->still_lock, NULL);

@@ -30,9 +30,9 @@ struct pc_hls_config {
 	struct pc_window *window; /* a reference is taken */
 	double part_s; /* wished part duration */
 	double window_s; /* of segments in the playlist; at least 6 segments are kept */
-	/* Media sequence number of the first segment, and discontinuity sequence number; 0: the
-	 * seconds since 1970, so that neither goes back, and no URI names two things, when the
-	 * daemon starts again under viewers that go on. */
+	/* Media sequence number of the first segment; 0: the seconds since 1970, so that it does
+	 * not go back, and no URI names two things, when the daemon starts again under viewers
+	 * that go on. (The discontinuity sequence starts at 0: hls.js 1.7 counts up to it.) */
 	int64_t first_msn;
 };
 
