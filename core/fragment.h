@@ -1,8 +1,8 @@
 /* core/fragment.h - one frame as an immutable CMAF fragment (moof + mdat).
  *
  * The same bytes are streamed, grouped into LL-HLS parts and segments, and
- * appended to the recording. Reference-counted; memory comes from a pool of size
- * classes, so that a steady stream allocates nothing.
+ * appended to the recording. Reference-counted; memory comes from a pool that
+ * was made once, so that a stream allocates nothing.
  *
  * Thread: any; a published fragment never changes.
  */
@@ -47,8 +47,6 @@ struct pc_fragment {
 	int64_t muxed_ns;
 	/* private */
 	struct pc_fragment_pool *pool;
-	struct pc_fragment *next_free;
-	unsigned size_class;
 	atomic_uint refs;
 };
 
