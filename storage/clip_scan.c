@@ -185,9 +185,11 @@ static int scan_fragments(struct scan *scan)
 			clip->sequence = moof.sequence;
 		}
 		int64_t time = moof.time - clip->base_time;
-		/* Left-overs of an older file in the same blocks would not go on counting. */
+		/* Left-overs of an older file in the same blocks would not go on counting; nor does a
+		 * clip have a hole of hours (an index entry has 32 bits). */
 		if (ours && (moof.sequence != clip->sequence ||
-				    time + (int64_t)moof.duration < extent->end_time)) {
+				    time + (int64_t)moof.duration < extent->end_time ||
+				    time - extent->end_time > INT32_MAX)) {
 			break;
 		}
 		if (moof.key) {

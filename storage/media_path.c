@@ -127,6 +127,11 @@ static int parse_rest(const char *text, struct pc_media_name *name)
 	return *text == '\0' || name->temporary ? 0 : -EINVAL;
 }
 
+static bool is_id_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
 int pc_media_path_parse(
 	const char *path, struct pc_media_name *ret_name, char *camera, size_t camera_size)
 {
@@ -135,10 +140,13 @@ int pc_media_path_parse(
 		return -EINVAL;
 	}
 	const char *id = path + sizeof(PREFIX) - 1;
-	size_t n = strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+	size_t n = 0;
+	while (is_id_char(id[n])) {
+		n++;
+	}
 	const char *file = strrchr(path, '/') + 1;
 	if (n == 0 || n >= camera_size || n >= PC_CAMERA_ID_MAX ||
-		file != id + n + sizeof("/yyyy/mm/dd/") - 1 ||
+		(size_t)(file - path) != sizeof(PREFIX) - 1 + n + sizeof("/yyyy/mm/dd/") - 1 ||
 		parse_stamp(file, &name.utc_ms) < 0 || parse_rest(file + STAMP_SIZE, &name) < 0) {
 		return -EINVAL;
 	}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define SAMPLE_NOT_SYNC 0x00010000u
+#define TIME_MAX (INT64_MAX / 4096) /* ticks: centuries, and room to count in milliseconds */
 
 uint32_t pc_mp4_get32(const uint8_t *data)
 {
@@ -252,7 +253,7 @@ int pc_mp4_read_moof(const uint8_t *data, size_t size, const struct pc_clip_layo
 			return r;
 		}
 	}
-	if (r != -ENOENT || !timed || moof.time < 0 || moof.samples == 0) {
+	if (r != -ENOENT || !timed || moof.time < 0 || moof.time > TIME_MAX || moof.samples == 0) {
 		return -EINVAL;
 	}
 	*ret_moof = moof;

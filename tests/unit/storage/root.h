@@ -11,7 +11,7 @@
 
 struct stream;
 
-/* A new, empty folder; *path is good until the program ends. */
+/* A new, empty folder. Its path is good until seven more were made. */
 const char *root_make(void);
 void root_remove(const char *path);
 /* printf into one of a few static buffers: a path under the root. */
