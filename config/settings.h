@@ -50,7 +50,8 @@ struct pc_settings {
 		unsigned max_connections;
 		unsigned max_connections_per_address;
 		unsigned max_viewers; /* instant views (WebSocket and live.mp4) together */
-		char web_root[PC_SETTINGS_PATH_MAX]; /* the built dashboard; "": compiled-in place */
+		char web_root
+			[PC_SETTINGS_PATH_MAX]; /* the built dashboard; "": compiled-in place */
 		double access_token_s; /* life of a login */
 		double media_token_s;
 	} http;
