@@ -158,19 +158,25 @@ export const api = {
     }),
 };
 
-/** Live events by server-sent events, reconnecting by itself; the function ends it. */
-export function followEvents(onEvent: (event: PetEvent) => void, onOpen: () => void): () => void {
+/** Live events by server-sent events, reconnecting by itself; the function ends it.
+ * `onGap`: some may have been missed, read the list again. */
+export function followEvents(onEvent: (event: PetEvent) => void, onGap: () => void): () => void {
   let source: EventSource | undefined;
   let timer = 0;
   let waitMs = 500;
+  let opened = false;
   const open = (): void => {
     source = new EventSource("/events/stream");
     source.addEventListener("event", (message) => {
       onEvent(JSON.parse((message as MessageEvent<string>).data) as PetEvent);
     });
+    source.addEventListener("missed", onGap);
     source.onopen = () => {
       waitMs = 500;
-      onOpen();
+      if (opened) {
+        onGap();
+      }
+      opened = true;
     };
     source.onerror = () => {
       // The browser gives up for good on a status that is no 200: then it is our turn.

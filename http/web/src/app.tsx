@@ -2,6 +2,7 @@
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import { api, ApiError, setSignedOutHandler } from "./api";
+import { measureClock } from "./clock";
 import { EventsPage } from "./events";
 import { HealthPage } from "./health";
 import { EventsIcon, HealthIcon, LiveIcon, LogoutIcon, PawIcon } from "./icons";
@@ -109,6 +110,9 @@ function Dashboard({ onLogout }: { onLogout: () => void }) {
   useEffect(() => {
     document.title = `${current.label} · petcam`;
   }, [current]);
+  useEffect(() => {
+    measureClock().catch(() => undefined); // then this computer's clock is believed
+  }, []);
   const logout = (): void => {
     void api.logout().catch(() => undefined).then(onLogout);
   };

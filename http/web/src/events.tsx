@@ -1,6 +1,10 @@
+// All events: filters, and the days with their cards.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { api, followEvents, type Camera, type EventQuery, type PetEvent } from "./api";
-import { EventRow } from "./event-row";
+import { api, type Camera, type EventQuery, type PetEvent } from "./api";
+import { ClipDialog } from "./clip-dialog";
+import { EventCard } from "./event-card";
+import { useEvents } from "./event-list";
+import { PawIcon } from "./icons";
 import { dayOf, filterKinds, kindNames } from "./words";
 
 interface Filter {
@@ -66,85 +70,29 @@ export function EventsPage() {
           </label>
         </div>
       </header>
-      <EventList key={JSON.stringify(filter)} filter={filter} />
+      <Events key={JSON.stringify(filter)} filter={filter} />
     </div>
   );
 }
 
-function EventList({ filter }: { filter: Filter }) {
-  const [events, setEvents] = useState<PetEvent[]>();
-  const [cursor, setCursor] = useState<string | null>(null);
-  const [problem, setProblem] = useState("");
-  const [loading, setLoading] = useState(false);
+function Events({ filter }: { filter: Filter }) {
+  const { events, problem, loading, more, loadMore, merge } = useEvents(
+    queryOf(filter), (event) => fits(event, filter));
+  const [openId, setOpenId] = useState<number>();
   const end = useRef<HTMLDivElement>(null);
 
-  const merge = (more: PetEvent[]): void =>
-    setEvents((old) => {
-      const byId = new Map((old ?? []).map((event) => [event.event_id, event]));
-      for (const event of more) {
-        byId.set(event.event_id, event);
-      }
-      return [...byId.values()].sort(
-        (a, b) => b.timestamp.localeCompare(a.timestamp) || b.event_id - a.event_id,
-      );
-    });
-
   useEffect(() => {
-    const abort = new AbortController();
-    const load = (): void => {
-      api.events(queryOf(filter), abort.signal).then(
-        (page) => {
-          merge(page.items);
-          setCursor((old) => old ?? page.next_cursor);
-          setProblem("");
-        },
-        (error: Error) => {
-          if (!abort.signal.aborted) {
-            setProblem(error.message);
-          }
-        },
-      );
-    };
-    load();
-    const stop = followEvents((event) => {
-      if (fits(event, filter)) {
-        merge([event]);
-      }
-    }, load);
-    return () => {
-      abort.abort();
-      stop();
-    };
-  }, []);
-
-  const loadMore = async (): Promise<void> => {
-    if (cursor === null || loading) {
-      return;
-    }
-    setLoading(true);
-    try {
-      const page = await api.events({ ...queryOf(filter), cursor });
-      merge(page.items);
-      setCursor(page.next_cursor);
-      setProblem("");
-    } catch (error) {
-      setProblem((error as Error).message);
-    }
-    setLoading(false);
-  };
-
-  useEffect(() => {
-    if (end.current === null || cursor === null) {
-      return;
+    if (end.current === null || !more || problem !== "") {
+      return; // after a failure the button asks again, not the scrolling
     }
     const observer = new IntersectionObserver((entries) => {
       if (entries.some((entry) => entry.isIntersecting)) {
-        void loadMore();
+        loadMore();
       }
     }, { rootMargin: "400px" });
     observer.observe(end.current);
     return () => observer.disconnect();
-  }, [cursor, loading]);
+  }, [more, loading, problem]);
 
   const days = useMemo(() => {
     const groups: { day: string; events: PetEvent[] }[] = [];
@@ -160,30 +108,61 @@ function EventList({ filter }: { filter: Filter }) {
     return groups;
   }, [events]);
 
+  const at = events?.findIndex((event) => event.event_id === openId) ?? -1;
+  const open = events?.[at];
+  const to = (event: PetEvent | undefined): (() => void) | undefined =>
+    event === undefined ? undefined : () => setOpenId(event.event_id);
+
   return (
     <>
       {problem !== "" && <p class="error" role="alert">{problem}</p>}
-      {events === undefined && problem === "" && <p class="empty" role="status">Loading…</p>}
+      {events === undefined && problem === "" && <Placeholders />}
       {events?.length === 0 && (
-        <p class="empty">Nothing here. Events come by themselves as soon as something moves.</p>
+        <div class="empty-page">
+          <PawIcon />
+          <p>
+            {filter.kind === "" && filter.day === "" && filter.camera === ""
+              ? "Nothing yet. Events come by themselves as soon as something moves."
+              : "Nothing fits. Choose another day, or everything."}
+          </p>
+        </div>
       )}
       {days.map(({ day, events: list }) => (
         <section key={day}>
           <h2 class="day">{day}</h2>
-          <ul class="event-list wide">
+          <ul class="event-grid">
             {list.map((event) => (
-              <EventRow key={event.event_id} event={event} onChange={(changed) => merge([changed])} />
+              <EventCard
+                key={event.event_id} event={event} onOpen={(opened) => setOpenId(opened.event_id)}
+                onChange={(changed) => merge([changed])}
+              />
             ))}
           </ul>
         </section>
       ))}
       <div ref={end}>
-        {cursor !== null && (
-          <button type="button" class="more" disabled={loading} onClick={() => void loadMore()}>
+        {more && (
+          <button type="button" class="more" disabled={loading} onClick={loadMore}>
             {loading ? "Loading…" : "Earlier events"}
           </button>
         )}
       </div>
+      {open !== undefined && (
+        <ClipDialog
+          event={open} onClose={() => setOpenId(undefined)} onChange={(changed) => merge([changed])}
+          onNewer={to(events?.[at - 1])} onOlder={to(events?.[at + 1])}
+        />
+      )}
     </>
+  );
+}
+
+function Placeholders() {
+  return (
+    <ul class="event-grid" role="status" aria-label="Loading">
+      {[0, 1, 2, 3, 4, 5].map((each) => (
+        <li key={each} class="event placeholder"><span class="thumb" /><span class="event-text" /></li>
+      ))}
+    </ul>
   );
 }

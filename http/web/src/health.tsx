@@ -1,8 +1,14 @@
+// How petcam is: its parts, cameras and storage, and the alert rule.
 import { useEffect, useState } from "preact/hooks";
 import { api, type AlertRule, type Camera, type Health } from "./api";
 import { sizeOf, timeOf } from "./words";
 
 const stateWords = { ok: "Works", degraded: "Works, but not as it should", failed: "Does not work" };
+
+/** "seeing cam0" is the daemon's name for it. */
+function partName(name: string): string {
+  return name.charAt(0).toUpperCase() + name.slice(1);
+}
 
 export function HealthPage() {
   const [health, setHealth] = useState<Health>();
@@ -46,7 +52,7 @@ export function HealthPage() {
               {health.parts?.map((part) => (
                 <li key={part.name}>
                   <i class={`light ${part.state}`} />
-                  <b>{part.name}</b>
+                  <b>{partName(part.name)}</b>
                   <span>
                     {part.text === "" ? stateWords[part.state] : part.text}
                     {part.state !== "ok" && ` (since ${timeOf(part.since)})`}

@@ -66,6 +66,30 @@ export const CameraIcon = () => (
   </Icon>
 );
 
+export const CloseIcon = () => (
+  <Icon>
+    <path d="m6 6 12 12M18 6 6 18" />
+  </Icon>
+);
+
+export const DownloadIcon = () => (
+  <Icon>
+    <path d="M12 4v11M7.5 11 12 15.5 16.5 11M5 19.5h14" />
+  </Icon>
+);
+
+export const BackIcon = () => (
+  <Icon>
+    <path d="m14.5 6-6 6 6 6" />
+  </Icon>
+);
+
+export const NextIcon = () => (
+  <Icon>
+    <path d="m9.5 6 6 6-6 6" />
+  </Icon>
+);
+
 export const PawIcon = () => (
   <svg class="paw" viewBox="0 0 32 32" width="32" height="32" fill="currentColor" aria-hidden="true">
     <ellipse cx="16" cy="21" rx="6.2" ry="5" />

@@ -1,39 +1,63 @@
 // Instant view: CMAF fragments over a WebSocket into Media Source Extensions.
 //
-// The daemon sends a text message before each init segment (binary), then one
-// binary message a frame. Decode times are the daemon's own line, so a buffer
-// starts wherever that stands now; the player sits at its live edge and jumps when
-// it has fallen behind, over a gap, or when the page was hidden.
+// The daemon sends a text message before each init segment (binary), then one binary message a
+// frame. Decode times are the daemon's own line, so a buffer starts wherever that stands now.
+//
+// How far behind the newest frame the picture stands is the slack: what is left to show at the
+// moment when the next frame arrives. Too little and a late frame is a stutter, too much and it is
+// not instant. The player steers the least slack of the last second to a target by playing a
+// little faster or slower; the target grows when the picture ran dry and shrinks again with time.
+// Only what cannot be made up for that way (a gap, a hidden page) is jumped over.
 
 /** What the daemon says before an init segment. */
 interface EpochMessage {
   codec: string;
   epoch: number;
+  /** Media time in seconds of the frame that follows, and when it was captured. */
+  t: number;
+  utc: string;
 }
 
-export type InstantState = "connecting" | "playing" | "stalled" | "failed";
+export type InstantState = "connecting" | "playing" | "stalled" | "blocked" | "failed";
 
 export interface InstantEvents {
-  state(state: InstantState, why?: string): void;
+  /** Only changes; "failed": this browser cannot do it, use another player. */
+  state(state: InstantState, why: string): void;
 }
 
-/** Further behind the newest frame than this: jump. */
-const LAG_MAX_S = 0.25;
-/** Where a jump lands, behind the newest frame. */
-const LAG_TARGET_S = 0.05;
+const SLACK_MIN_S = 0.025;
+const SLACK_MAX_S = 0.2;
+/** Added to the target when the picture ran dry; and taken off each second that it did not. */
+const SLACK_MORE_S = 0.015;
+const SLACK_LESS_S = 0.0005;
+/** Nearer to the target than this: normal speed. */
+const SLACK_FINE_S = 0.008;
+const RATE_LOW = 0.94;
+const RATE_HIGH = 1.12;
+/** More slack than this is jumped over: it would take long to make up for. */
+const JUMP_S = 1;
 /** Played video that is kept. */
-const KEEP_BEHIND_S = 10;
+const KEEP_S = 10;
 /** Messages that may wait for the SourceBuffer; more means that it is stuck. */
 const QUEUE_MAX = 300;
 const RETRY_MIN_MS = 300;
-const RETRY_MAX_MS = 5000;
+const RETRY_MAX_MS = 3000;
 /** A connection that gives no frame for so long is opened again. */
 const SILENCE_MAX_MS = 4000;
-/** Fruitless tries after which the caller is told to use another player. */
-const TRIES_MAX = 4;
+/** A page hidden for so long lets its connection go. */
+const HIDDEN_MAX_MS = 20_000;
+/** Failures before the first picture after which another player is asked for. */
+const FAILURES_MAX = 4;
+/** Steps of the controller. */
+const CONTROL_MS = 200;
+const WINDOW_STEPS = 5;
+
+const Source: typeof MediaSource | undefined =
+  globalThis.MediaSource ??
+  (globalThis as { ManagedMediaSource?: typeof MediaSource }).ManagedMediaSource;
 
 export function instantSupported(): boolean {
-  return typeof MediaSource !== "undefined" && typeof WebSocket !== "undefined";
+  return Source !== undefined && typeof WebSocket !== "undefined";
 }
 
 export class InstantPlayer {
@@ -44,21 +68,33 @@ export class InstantPlayer {
   #media: MediaSource | undefined;
   #buffer: SourceBuffer | undefined;
   #objectUrl = "";
-  #codec = "";
-  #queue: ArrayBuffer[] = [];
+  #type = "";
+  /** Fragments, and between them the type that what follows is of. */
+  #queue: (ArrayBuffer | string)[] = [];
+  #epoch: EpochMessage | undefined;
+  #state: InstantState | undefined;
   #closed = false;
-  #tries = 0;
+  #played = false;
+  #starting = false;
+  #failures = 0;
   #retryMs = RETRY_MIN_MS;
   #retryTimer = 0;
-  #watchTimer = 0;
+  #hiddenTimer = 0;
+  #controlTimer = 0;
   #lastMessageMs = 0;
+  #target = SLACK_MIN_S;
+  /** The least slack of each step, the running one last. */
+  #least: number[] = [Infinity];
 
   constructor(video: HTMLVideoElement, url: string, events: InstantEvents) {
     this.#video = video;
     this.#url = url;
     this.#events = events;
     document.addEventListener("visibilitychange", this.#onVisibility);
-    this.#watchTimer = window.setInterval(this.#watch, 500);
+    video.addEventListener("playing", this.#onPlaying);
+    video.addEventListener("waiting", this.#onWaiting);
+    video.addEventListener("error", this.#onError);
+    this.#controlTimer = window.setInterval(this.#control, CONTROL_MS);
     this.#connect();
   }
 
@@ -66,26 +102,40 @@ export class InstantPlayer {
   destroy(): void {
     this.#closed = true;
     document.removeEventListener("visibilitychange", this.#onVisibility);
-    window.clearInterval(this.#watchTimer);
+    this.#video.removeEventListener("playing", this.#onPlaying);
+    this.#video.removeEventListener("waiting", this.#onWaiting);
+    this.#video.removeEventListener("error", this.#onError);
+    window.clearInterval(this.#controlTimer);
     window.clearTimeout(this.#retryTimer);
+    window.clearTimeout(this.#hiddenTimer);
     this.#drop();
+    this.#video.playbackRate = 1;
+    this.#video.removeAttribute("src");
+    this.#video.load();
   }
 
-  /** Seconds between what is shown and the newest frame that has arrived. */
-  lag(): number {
-    const end = this.#end();
-    return end === undefined ? 0 : Math.max(0, end - this.#video.currentTime);
+  /** When what is shown was captured, in ms of the daemon's clock; undefined: not known. */
+  capturedMs(): number | undefined {
+    return this.#epoch === undefined || this.#state !== "playing"
+      ? undefined
+      : Date.parse(this.#epoch.utc) + (this.#video.currentTime - this.#epoch.t) * 1000;
+  }
+
+  #say(state: InstantState, why = ""): void {
+    if (!this.#closed && state !== this.#state) {
+      this.#state = state;
+      this.#events.state(state, why);
+    }
   }
 
   #connect(): void {
-    this.#events.state("connecting");
+    if (this.#state === undefined) {
+      this.#say("connecting");
+    }
     this.#lastMessageMs = performance.now();
     const socket = new WebSocket(this.#url);
     socket.binaryType = "arraybuffer";
     socket.onmessage = (event: MessageEvent<ArrayBuffer | string>) => {
-      if (socket !== this.#socket) {
-        return;
-      }
       this.#lastMessageMs = performance.now();
       if (typeof event.data === "string") {
         this.#startEpoch(JSON.parse(event.data) as EpochMessage);
@@ -94,14 +144,13 @@ export class InstantPlayer {
       }
     };
     socket.onclose = () => {
-      if (socket === this.#socket) {
-        this.#retry("the connection was closed");
-      }
+      this.#failures++;
+      this.#retry("the connection was closed");
     };
     this.#socket = socket;
   }
 
-  /** Forgets connection and buffers; the video element shows its last frame until new ones come. */
+  /** Forgets connection and buffers. */
   #drop(): void {
     const socket = this.#socket;
     this.#socket = undefined;
@@ -110,10 +159,12 @@ export class InstantPlayer {
       socket.onclose = null;
       socket.close();
     }
+    this.#buffer?.removeEventListener("updateend", this.#feed);
     this.#queue = [];
     this.#buffer = undefined;
     this.#media = undefined;
-    this.#codec = "";
+    this.#type = "";
+    this.#epoch = undefined;
     if (this.#objectUrl !== "") {
       URL.revokeObjectURL(this.#objectUrl);
       this.#objectUrl = "";
@@ -125,12 +176,11 @@ export class InstantPlayer {
       return;
     }
     this.#drop();
-    this.#tries++;
-    if (this.#tries > TRIES_MAX) {
-      this.#events.state("failed", why);
-    } else {
-      this.#events.state("stalled", why);
+    if (!this.#played && this.#failures >= FAILURES_MAX) {
+      this.#say("failed", why);
+      return;
     }
+    this.#say("stalled", why);
     window.clearTimeout(this.#retryTimer);
     this.#retryTimer = window.setTimeout(() => this.#connect(), this.#retryMs);
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
@@ -138,38 +188,31 @@ export class InstantPlayer {
 
   #startEpoch(message: EpochMessage): void {
     const type = `video/mp4; codecs="${message.codec}"`;
-    if (!MediaSource.isTypeSupported(type)) {
-      this.#tries = TRIES_MAX;
+    if (!Source!.isTypeSupported(type)) {
+      this.#failures = FAILURES_MAX;
       this.#retry(`this browser does not play ${message.codec}`);
       return;
     }
-    if (this.#buffer !== undefined) {
-      if (this.#codec !== type) {
-        this.#buffer.changeType(type);
-        this.#codec = type;
-      }
-      return; // the init segment follows in the same buffer
+    this.#epoch = message;
+    this.#queue.push(type); // the init segment follows in the same buffer
+    if (this.#media === undefined) {
+      this.#open(type);
     }
-    if (this.#media !== undefined) {
-      this.#codec = type; // still opening
-      return;
-    }
-    const media = new MediaSource();
+  }
+
+  #open(type: string): void {
+    const media = new Source!();
     this.#media = media;
-    this.#codec = type;
-    media.addEventListener(
-      "sourceopen",
-      () => {
-        if (media !== this.#media) {
-          return;
-        }
-        this.#buffer = media.addSourceBuffer(this.#codec);
-        this.#buffer.mode = "segments";
-        this.#buffer.addEventListener("updateend", this.#feed);
-        this.#feed();
-      },
-      { once: true },
-    );
+    this.#type = type;
+    const onOpen = (): void => {
+      if (media !== this.#media) {
+        return;
+      }
+      this.#buffer = media.addSourceBuffer(type);
+      this.#buffer.addEventListener("updateend", this.#feed);
+      this.#feed();
+    };
+    media.addEventListener("sourceopen", onOpen, { once: true });
     this.#objectUrl = URL.createObjectURL(media);
     this.#video.src = this.#objectUrl;
   }
@@ -180,30 +223,37 @@ export class InstantPlayer {
       return;
     }
     this.#queue.push(data);
+    const end = this.#end();
+    if (end !== undefined) {
+      const last = this.#least.length - 1;
+      this.#least[last] = Math.min(this.#least[last]!, end - this.#video.currentTime);
+    }
     this.#feed();
   }
 
-  /** Gives the SourceBuffer what waits, in one piece: one append a pass, however many came. */
+  /** Gives the SourceBuffer what waits: one append a pass, however many messages came. */
   readonly #feed = (): void => {
     const buffer = this.#buffer;
     if (buffer === undefined || buffer.updating || this.#media?.readyState !== "open") {
       return;
     }
     try {
-      if (this.#queue.length > 0) {
-        const size = this.#queue.reduce((sum, part) => sum + part.byteLength, 0);
-        const joined = new Uint8Array(size);
-        let at = 0;
-        for (const part of this.#queue) {
-          joined.set(new Uint8Array(part), at);
-          at += part.byteLength;
+      while (typeof this.#queue[0] === "string") {
+        const type = this.#queue.shift() as string;
+        if (type !== this.#type) {
+          buffer.changeType(type);
+          this.#type = type;
         }
-        this.#queue = [];
-        buffer.appendBuffer(joined);
+      }
+      const type = this.#queue.findIndex((each) => typeof each === "string");
+      const parts = this.#queue.splice(0, type < 0 ? this.#queue.length : type) as ArrayBuffer[];
+      if (parts.length > 0) {
+        buffer.appendBuffer(join(parts));
       } else {
         this.#trim(buffer);
       }
     } catch (error) {
+      this.#failures++;
       this.#retry(error instanceof Error ? error.message : String(error));
       return;
     }
@@ -213,8 +263,8 @@ export class InstantPlayer {
   #trim(buffer: SourceBuffer): void {
     if (buffer.buffered.length > 0) {
       const start = buffer.buffered.start(0);
-      const limit = this.#video.currentTime - KEEP_BEHIND_S;
-      if (limit - start > KEEP_BEHIND_S) {
+      const limit = this.#video.currentTime - KEEP_S;
+      if (limit - start > KEEP_S) {
         buffer.remove(start, limit);
       }
     }
@@ -222,50 +272,112 @@ export class InstantPlayer {
 
   #end(): number | undefined {
     const buffered = this.#buffer?.buffered;
-    return buffered === undefined || buffered.length === 0
-      ? undefined
-      : buffered.end(buffered.length - 1);
+    return buffered === undefined || buffered.length === 0 ? undefined : buffered.end(buffered.length - 1);
   }
 
-  /** Keeps the picture at the live edge. */
+  /** Starts, and jumps where playing on does not lead. */
   #follow(): void {
     const end = this.#end();
     if (end === undefined || document.hidden) {
       return;
     }
     const video = this.#video;
+    const buffered = this.#buffer!.buffered;
+    const start = buffered.start(buffered.length - 1);
     const lag = end - video.currentTime;
-    if (lag > LAG_MAX_S || lag < 0) {
-      const buffered = this.#buffer!.buffered;
-      const start = buffered.start(buffered.length - 1);
-      video.currentTime = Math.max(start, end - LAG_TARGET_S);
+    if (!video.seeking && (lag > JUMP_S || lag < -JUMP_S || video.currentTime < start)) {
+      video.currentTime = Math.max(start, end - this.#target - 1 / 30);
+      this.#least = [Infinity];
     }
-    if (video.paused) {
-      void video.play().catch(() => undefined); // a browser that wants a tap shows its own control
+    if (video.paused && !this.#starting) {
+      this.#starting = true;
+      video.play().then(
+        () => (this.#starting = false),
+        (error: Error) => {
+          this.#starting = false;
+          if (error.name === "NotAllowedError") {
+            this.#say("blocked");
+          }
+        },
+      );
     }
-    if (this.#retryMs !== RETRY_MIN_MS || this.#tries !== 0 || video.dataset["live"] !== "1") {
-      this.#tries = 0;
-      this.#retryMs = RETRY_MIN_MS;
-      video.dataset["live"] = "1";
-    }
-    this.#events.state("playing");
   }
 
-  readonly #watch = (): void => {
-    if (
-      this.#socket !== undefined &&
-      !document.hidden &&
-      performance.now() - this.#lastMessageMs > SILENCE_MAX_MS
-    ) {
+  readonly #control = (): void => {
+    if (document.hidden) {
+      return;
+    }
+    if (this.#socket !== undefined && performance.now() - this.#lastMessageMs > SILENCE_MAX_MS) {
       this.#retry("no picture arrives");
+      return;
+    }
+    const slack = Math.min(...this.#least);
+    this.#least.push(Infinity);
+    if (this.#least.length > WINDOW_STEPS) {
+      this.#least.shift();
+    }
+    this.#target = Math.max(SLACK_MIN_S, this.#target - (SLACK_LESS_S * CONTROL_MS) / 1000);
+    if (slack === Infinity || this.#video.seeking) {
+      return;
+    }
+    const off = slack - this.#target;
+    const rate =
+      Math.abs(off) < SLACK_FINE_S ? 1 : Math.min(RATE_HIGH, Math.max(RATE_LOW, 1 + off));
+    const rounded = Math.round(rate * 100) / 100;
+    if (this.#video.playbackRate !== rounded) {
+      this.#video.playbackRate = rounded;
+    }
+  };
+
+  readonly #onPlaying = (): void => {
+    this.#played = true;
+    this.#failures = 0;
+    this.#retryMs = RETRY_MIN_MS;
+    this.#say("playing");
+  };
+
+  readonly #onWaiting = (): void => {
+    if (this.#state === "playing" && !this.#video.seeking) {
+      this.#target = Math.min(SLACK_MAX_S, this.#target + SLACK_MORE_S);
+    }
+  };
+
+  readonly #onError = (): void => {
+    if (this.#media !== undefined) {
+      this.#failures++;
+      this.#retry(this.#video.error?.message ?? "the picture does not decode");
     }
   };
 
   readonly #onVisibility = (): void => {
+    window.clearTimeout(this.#hiddenTimer);
     if (document.hidden) {
+      this.#hiddenTimer = window.setTimeout(() => {
+        window.clearTimeout(this.#retryTimer);
+        this.#drop();
+      }, HIDDEN_MAX_MS);
       return;
     }
     this.#lastMessageMs = performance.now();
-    this.#follow();
+    this.#least = [Infinity];
+    if (this.#socket === undefined) {
+      window.clearTimeout(this.#retryTimer);
+      this.#connect();
+    } else {
+      this.#follow();
+    }
   };
+}
+
+function join(parts: ArrayBuffer[]): BufferSource {
+  if (parts.length === 1) {
+    return parts[0]!;
+  }
+  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(new Uint8Array(part), at);
+    at += part.byteLength;
+  }
+  return joined;
 }

@@ -1,10 +1,14 @@
+// The live picture, and the last events under it.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { api, followEvents, type Camera, type PetEvent } from "./api";
-import { EventRow } from "./event-row";
-import { CameraIcon, FullscreenIcon } from "./icons";
+import { api, type Camera } from "./api";
+import { ClipDialog } from "./clip-dialog";
+import { EventCard } from "./event-card";
+import { useEvents } from "./event-list";
+import { CameraIcon, FullscreenIcon, PawIcon, PlayIcon } from "./icons";
 import { useLivePlayer } from "./player";
 
-const RECENT = 6;
+const RECENT = 5;
+const CAMERAS_EVERY_MS = 5000;
 
 export function LivePage() {
   const [cameras, setCameras] = useState<Camera[]>();
@@ -27,7 +31,7 @@ export function LivePage() {
       );
     };
     load();
-    const timer = window.setInterval(load, 10_000);
+    const timer = window.setInterval(load, CAMERAS_EVERY_MS);
     return () => {
       abort.abort();
       window.clearInterval(timer);
@@ -35,7 +39,11 @@ export function LivePage() {
   }, []);
 
   if (cameras === undefined) {
-    return <p class="empty" role="status">{problem === "" ? "Looking for the camera…" : problem}</p>;
+    return (
+      <div class="live-page">
+        <div class="stage"><p class="stage-message" role="status">{problem === "" ? "Looking for the camera…" : problem}</p></div>
+      </div>
+    );
   }
   const camera = cameras[chosen] ?? cameras[0];
   if (camera === undefined) {
@@ -84,24 +92,27 @@ function Stage({ camera }: { camera: Camera }) {
 
   return (
     <div class="stage" ref={stage}>
-      <video ref={video} muted autoplay playsInline disableRemotePlayback aria-label={`${camera.name}, live`} />
+      <video
+        ref={video} muted autoplay playsInline disableRemotePlayback aria-label={`${camera.name}, live`}
+        data-player={status.kind} onDblClick={full}
+      />
       <div class="stage-top">
         <span class={`pill ${playing ? "on" : ""}`}>
-          <i class="dot" /> {playing ? "Live" : status.state === "connecting" ? "Connecting" : "Waiting"}
+          <i class="dot" /> {playing ? "Live" : status.state === "stalled" ? "Waiting" : "Connecting"}
         </span>
-        {playing && status.lag !== undefined && (
-          <span class="pill" title="Between the newest frame that has arrived and the one shown">
-            {Math.round(status.lag * 1000)} ms · {status.kind === "instant" ? "instant" : "HLS"}
+        {status.delayMs !== undefined && (
+          <span class="pill" title="From the camera to this screen">
+            {status.delayMs < 1000 ? `${status.delayMs} ms` : `${(status.delayMs / 1000).toFixed(1)} s`}
           </span>
         )}
       </div>
-      {!playing && (
-        <p class="stage-message" role="status">
-          {camera.state !== "ok" && camera.state_text !== ""
-            ? camera.state_text
-            : status.why === "" ? "The picture is coming…" : `The picture is coming… (${status.why})`}
-        </p>
-      )}
+      {status.state === "blocked"
+        ? (
+          <button type="button" class="stage-start" aria-label="Play" onClick={() => void video.current?.play()}>
+            <PlayIcon />
+          </button>
+        )
+        : !playing && <StageMessage camera={camera} why={status.why} />}
       <div class="stage-bottom">
         <span class="camera-name">{camera.name}</span>
         <a
@@ -118,40 +129,42 @@ function Stage({ camera }: { camera: Camera }) {
   );
 }
 
-/** The last events beside the picture, as they come. */
+function StageMessage({ camera, why }: { camera: Camera; why: string }) {
+  const trouble = camera.state !== "ok" && camera.state_text !== "" ? camera.state_text : why;
+  return (
+    <div class="stage-message" role="status">
+      <PawIcon />
+      <p>The picture is coming…</p>
+      {trouble !== "" && <p class="why">{trouble}</p>}
+    </div>
+  );
+}
+
+/** The last events under the picture, as they come. */
 function Recent() {
-  const [events, setEvents] = useState<PetEvent[]>();
-  useEffect(() => {
-    const abort = new AbortController();
-    const load = (): void => {
-      api.events({}, abort.signal).then(
-        (page) => setEvents(page.items.slice(0, RECENT)),
-        () => undefined, // the picture's own message says that petcam does not answer
-      );
-    };
-    const stop = followEvents(
-      (event) =>
-        setEvents((old) =>
-          [event, ...(old ?? []).filter((each) => each.event_id !== event.event_id)]
-            .sort((a, b) => b.event_id - a.event_id)
-            .slice(0, RECENT),
-        ),
-      load,
-    );
-    load();
-    return () => {
-      abort.abort();
-      stop();
-    };
-  }, []);
+  const { events, merge, problem } = useEvents({}, () => true);
+  const [openId, setOpenId] = useState<number>();
+  const shown = events?.slice(0, RECENT);
+  const at = events?.findIndex((event) => event.event_id === openId) ?? -1;
+  const open = events?.[at];
+  const newer = events?.[at - 1];
+  const older = events?.[at + 1];
   return (
     <aside class="recent" aria-label="Last events">
-      <header><h2>Last events</h2><a href="#/events">All</a></header>
-      {events === undefined && <p class="empty" role="status">Loading…</p>}
+      <header><h2>Last events</h2><a href="#/events">All events</a></header>
+      {events === undefined && <p class="empty" role="status">{problem === "" ? "Loading…" : problem}</p>}
       {events?.length === 0 && <p class="empty">Nothing yet. When something moves, it stands here.</p>}
-      <ul class="event-list">
-        {events?.map((event) => <EventRow key={event.event_id} event={event} compact />)}
+      <ul class="event-grid strip">
+        {shown?.map((event) => (
+          <EventCard key={event.event_id} event={event} onOpen={(opened) => setOpenId(opened.event_id)} />
+        ))}
       </ul>
+      {open !== undefined && (
+        <ClipDialog
+          event={open} onClose={() => setOpenId(undefined)} onChange={(changed) => merge([changed])}
+          onNewer={newer && (() => setOpenId(newer.event_id))} onOlder={older && (() => setOpenId(older.event_id))}
+        />
+      )}
     </aside>
   );
 }

@@ -1,17 +1,26 @@
 // The live picture: instant view where the browser can, Low-Latency HLS otherwise.
-import Hls from "hls.js/light";
+import type Hls from "hls.js";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RefObject } from "preact";
 import type { Camera } from "./api";
+import { daemonNowMs } from "./clock";
 import { InstantPlayer, instantSupported } from "./instant";
 
 export type PlayerKind = "instant" | "hls";
 export interface LiveStatus {
   kind: PlayerKind;
-  state: "connecting" | "playing" | "stalled";
+  state: "connecting" | "playing" | "stalled" | "blocked";
   why: string;
-  /** Seconds between the newest frame that has arrived and the one shown; undefined: not known. */
-  lag: number | undefined;
+  /** Milliseconds between the capture of what is shown and now; undefined: not known. */
+  delayMs: number | undefined;
+}
+
+type Say = (state: LiveStatus["state"], why?: string) => void;
+
+interface Player {
+  /** When what is shown was captured, by the daemon's clock. */
+  capturedMs(): number | undefined;
+  destroy(): void;
 }
 
 /** "#/live?player=hls" asks for one player; else the best that runs. */
@@ -22,38 +31,40 @@ function wantedPlayer(): PlayerKind {
 
 export function useLivePlayer(camera: Camera, video: RefObject<HTMLVideoElement | null>): LiveStatus {
   const [kind, setKind] = useState<PlayerKind>(wantedPlayer);
-  const [status, setStatus] = useState<LiveStatus>({ kind, state: "connecting", why: "", lag: undefined });
-  const lag = useRef<() => number | undefined>(() => undefined);
+  const [status, setStatus] = useState<LiveStatus>({ kind, state: "connecting", why: "", delayMs: undefined });
+  const player = useRef<Player | undefined>(undefined);
 
   useEffect(() => {
     const element = video.current!;
-    const say = (state: LiveStatus["state"], why = ""): void =>
-      setStatus((old) =>
-        old.kind === kind && old.state === state && old.why === why ? old : { ...old, kind, state, why },
-      );
-    return kind === "instant"
-      ? playInstant(element, camera, say, () => setKind("hls"), lag)
-      : playHls(element, camera, say, lag);
+    const say: Say = (state, why = "") => setStatus({ kind, state, why, delayMs: undefined });
+    say("connecting");
+    player.current =
+      kind === "instant"
+        ? playInstant(element, camera, say, () => setKind("hls"))
+        : playHls(element, camera, say);
+    return () => player.current?.destroy();
   }, [camera.id, kind]);
 
   useEffect(() => {
     const timer = window.setInterval(() => {
-      setStatus((old) => ({ ...old, lag: old.state === "playing" ? lag.current() : undefined }));
+      const captured = player.current?.capturedMs();
+      setStatus((old) => {
+        const delayMs =
+          old.state === "playing" && captured !== undefined
+            ? Math.max(0, Math.round((daemonNowMs() - captured) / 10) * 10)
+            : undefined;
+        return old.delayMs === delayMs ? old : { ...old, delayMs };
+      });
     }, 1000);
     return () => window.clearInterval(timer);
   }, []);
   return status;
 }
 
-type Say = (state: LiveStatus["state"], why?: string) => void;
-
-function playInstant(
-  element: HTMLVideoElement, camera: Camera, say: Say, fallBack: () => void,
-  lag: { current: () => number | undefined },
-): () => void {
+function playInstant(element: HTMLVideoElement, camera: Camera, say: Say, fallBack: () => void): Player {
   const url = new URL(camera.live.ws, location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  const player = new InstantPlayer(element, url.href, {
+  return new InstantPlayer(element, url.href, {
     state(state, why) {
       if (state === "failed") {
         fallBack();
@@ -62,56 +73,43 @@ function playInstant(
       }
     },
   });
-  lag.current = () => player.lag();
-  return () => player.destroy();
 }
 
-function playHls(
-  element: HTMLVideoElement, camera: Camera, say: Say, lag: { current: () => number | undefined },
-): () => void {
-  say("connecting");
+/** hls.js is large and seldom needed: it is loaded when it is. */
+function playHls(element: HTMLVideoElement, camera: Camera, say: Say): Player {
+  let hls: Hls | undefined;
+  let closed = false;
   const onPlaying = (): void => say("playing");
-  const onWaiting = (): void => say("stalled", "waiting for the picture");
   element.addEventListener("playing", onPlaying);
-  element.addEventListener("waiting", onWaiting);
-  const stopListening = (): void => {
-    element.removeEventListener("playing", onPlaying);
-    element.removeEventListener("waiting", onWaiting);
+  const play = (): void => {
+    element.play().catch((error: Error) => {
+      if (error.name === "NotAllowedError") {
+        say("blocked");
+      }
+    });
   };
-  if (!Hls.isSupported()) {
-    // Safari's own player, or nothing.
-    element.src = camera.live.hls;
-    lag.current = () => undefined;
-    void element.play().catch(() => undefined);
-    return () => {
-      stopListening();
+  import("./hls").then(
+    ({ openHls }) => {
+      if (closed) {
+        return;
+      }
+      hls = openHls(element, camera.live.hls, (why) => say("stalled", why));
+      if (hls === undefined) {
+        element.src = camera.live.hls; // Safari's own player, or nothing
+      }
+      play();
+    },
+    () => say("stalled", "the player could not be loaded"),
+  );
+  return {
+    capturedMs: () => hls?.playingDate?.getTime(),
+    destroy() {
+      closed = true;
+      element.removeEventListener("playing", onPlaying);
+      hls?.destroy();
+      element.playbackRate = 1;
       element.removeAttribute("src");
       element.load();
-    };
-  }
-  const hls = new Hls({
-    lowLatencyMode: true,
-    backBufferLength: 10,
-    maxLiveSyncPlaybackRate: 1.5,
-    manifestLoadingMaxRetry: 1000,
-    manifestLoadingRetryDelay: 500,
-  });
-  hls.on(Hls.Events.ERROR, (_, data) => {
-    if (data.fatal) {
-      say("stalled", data.details);
-      if (data.type === Hls.ErrorTypes.MEDIA_ERROR) {
-        hls.recoverMediaError();
-      } else {
-        window.setTimeout(() => hls.loadSource(camera.live.hls), 1000);
-      }
-    }
-  });
-  hls.attachMedia(element);
-  hls.loadSource(camera.live.hls);
-  void element.play().catch(() => undefined);
-  lag.current = () => (hls.latency > 0 ? hls.latency : undefined);
-  return () => {
-    stopListening();
-    hls.destroy();
+    },
   };
 }

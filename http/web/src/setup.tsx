@@ -44,10 +44,10 @@ export function SetupPage({ onDone }: { onDone: () => void }) {
     <main class="card-page">
       <form class="card" onSubmit={(event) => void submit(event)}>
         <header><PawIcon /><h1>Welcome to petcam</h1></header>
-        <p class="lead">This camera is not anybody's yet. Make it yours: it takes a minute.</p>
+        <p class="lead">This camera has no owner yet. Make it yours: it takes a minute.</p>
         <Field
           label="First-run code" value={code} onInput={setCode} autocomplete="one-time-code" autofocus
-          hint="It stands where petcam was started, and in its log."
+          hint="It was shown when petcam started, and is in its log."
         />
         <Field label="Your name" value={username} onInput={setUsername} autocomplete="username" />
         <Field
