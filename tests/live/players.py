@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plays a running petcam with what people have: ffprobe, ffmpeg, GStreamer, and by hand.
 
-usage: test_players.py URL --token ACCESS_TOKEN --media-token MEDIA_TOKEN [--camera ID]
+usage: players.py URL --token ACCESS_TOKEN --media-token MEDIA_TOKEN [--camera ID]
 
 URL is the daemon's ("https://localhost:8443"). A certificate of its own is fine. Each check
 prints a line; what is not installed is skipped and said. Exit code 1: something failed.
@@ -277,17 +277,15 @@ class Players:
         return done.stdout.splitlines()[0]
 
 
-def main():
-    parser = argparse.ArgumentParser(description='Plays a running petcam.')
-    parser.add_argument('url')
-    parser.add_argument('--token', required=True, help='access token')
-    parser.add_argument('--media-token', required=True)
-    parser.add_argument('--camera', default='cam0')
-    parser.add_argument('--seconds', type=int, default=5)
-    players = Players(parser.parse_args())
+CHECKS = ('ffprobe', 'ffmpeg', 'gstreamer', 'segments', 'instant', 'progressive', 'snapshot',
+          'checker')
+
+
+def play(args, names=CHECKS):
+    """Runs the checks, a line each; how many failed."""
+    players = Players(args)
     failed = 0
-    for name in ('ffprobe', 'ffmpeg', 'gstreamer', 'segments', 'instant', 'progressive',
-                 'snapshot', 'checker'):
+    for name in names:
         try:
             print(f'ok {name}: {getattr(players, "check_" + name)()}', flush=True)
         except Skip as why:
@@ -296,7 +294,17 @@ def main():
                 websocket.Refused) as error:
             print(f'FAIL {name}: {type(error).__name__} {error}', flush=True)
             failed += 1
-    return 1 if failed else 0
+    return failed
+
+
+def main():
+    parser = argparse.ArgumentParser(description='Plays a running petcam.')
+    parser.add_argument('url')
+    parser.add_argument('--token', required=True, help='access token')
+    parser.add_argument('--media-token', required=True)
+    parser.add_argument('--camera', default='cam0')
+    parser.add_argument('--seconds', type=int, default=5)
+    return 1 if play(parser.parse_args()) > 0 else 0
 
 
 if __name__ == '__main__':
