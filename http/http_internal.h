@@ -1,7 +1,8 @@
 /* http/http_internal.h - what the files of http/ share. Private to the folder.
  *
- * server.c      the server object, Civetweb's start and its one catch-all handler
- * tls_front.c   TLS terminator in front of Civetweb (tls_front.h)
+ * server.c      the server object: starts and ends all that follows
+ * serve.c       Civetweb's callbacks: every request's way to its handler
+ * tls_front.c   TLS terminator in front of Civetweb (tls_front.h); tls_session.c is wolfSSL
  * certificate.c self-signed key and certificate at first start (certificate.h)
  * router.c      strict matching of method and path against routes[]
  * request.c     query, headers, bodies in
@@ -152,7 +153,8 @@ int pc_reply_file(struct pc_request *request, int fd, uint64_t size, const char 
 int pc_reply_stream(struct pc_request *request, const char *content_type, const char *headers);
 int pc_reply_stream_write(struct pc_request *request, const struct iovec *parts, unsigned n);
 
-/* static.c: the dashboard's files. Names that are not in memory do not exist. */
+/* static.c: the dashboard's files. Names that are not in memory do not exist. A folder that is
+ * NULL or not there makes an empty one. 0, -EFBIG (over 8 MiB), -ENOMEM, or open's errno. */
 int pc_static_create(const char *folder, struct pc_static **ret_static);
 void pc_static_destroy(struct pc_static *files); /* NULL is fine */
 /* Whether a GET of this path is answered by pc_api_static(). The server asks when no route

@@ -23,7 +23,6 @@
 /* A worker serves one request at a time; long polls and viewers hold theirs. An LL-HLS viewer
  * has two requests open. A thread that waits costs 80 KB. */
 #define WORKERS_BASE 48
-#define WORKERS_MAX 256
 
 /* What Civetweb may hold of a reply on its way to the front: more is latency of live views. */
 #define BACKEND_SEND_BUFFER (32 * 1024)
@@ -34,9 +33,7 @@
 
 static unsigned worker_count(const struct pc_settings *settings)
 {
-	const unsigned wanted = WORKERS_BASE + settings->http.max_viewers;
-
-	return wanted < WORKERS_MAX ? wanted : WORKERS_MAX;
+	return WORKERS_BASE + settings->http.max_viewers; /* at most 256 of those */
 }
 
 /* Two descriptors a connection here, one in Civetweb. The soft limit is usually 1024. */
@@ -286,18 +283,28 @@ static void set_url(struct pc_http_server *server)
 		v6 ? "]" : "", port);
 }
 
+/* Without a dashboard there is still an API, and recordings. */
+static int open_files(struct pc_http_server *server)
+{
+	const char *set = server->config.settings->http.web_root;
+	const char *folder = set[0] != '\0' ? set : PC_HTTP_WEB_ROOT;
+
+	const int r = pc_static_create(folder, &server->files);
+	if (r == 0 || r == -ENOMEM) {
+		return r;
+	}
+	pc_warn("%s: the dashboard cannot be read: %s, ignoring", folder, pc_strerror(r));
+	return pc_static_create(NULL, &server->files);
+}
+
 static int start(struct pc_http_server *server, char *why, size_t why_size)
 {
 	const struct pc_settings *settings = server->config.settings;
-	const char *web_root = settings->http.web_root;
 	unsigned port = 0;
 
-	web_root = web_root[0] != '\0' ? web_root : PC_HTTP_WEB_ROOT;
 	raise_file_limit(settings);
-	int r = pc_static_create(web_root, &server->files);
+	int r = open_files(server);
 	if (r < 0) {
-		snprintf(why, why_size, "%s: the dashboard cannot be read: %s", web_root,
-			pc_strerror(r));
 		return r;
 	}
 	r = open_front(server, why, why_size);

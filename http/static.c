@@ -166,8 +166,11 @@ int pc_static_create(const char *folder, struct pc_static **ret_static)
 	if (files == NULL) {
 		return -ENOMEM;
 	}
-	const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = fd < 0 ? -errno : add_folder(files, fd, "", 0);
+	int r = 0;
+	if (folder != NULL) {
+		const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = fd < 0 ? -errno : add_folder(files, fd, "", 0);
+	}
 	if (r == -ENOENT || r == -ENOTDIR) {
 		r = 0; /* not built: "/" says so */
 	}

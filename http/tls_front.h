@@ -9,7 +9,7 @@
  * buffer; what cannot be forwarded is not read.
  *
  * Limits: connections, connections an address, 10 s for a handshake, 15 s for a request head,
- * 60 s idle, 30 s without progress of a reply, 16 KiB of head. What is refused is closed.
+ * 60 s idle, 30 s without progress of a reply, 16 KiB of head (431). Who is refused is closed.
  *
  * Thread: create, start, stop, destroy from one thread; the pc_front_request_*() and
  * pc_front_peer_*() calls from any, until destroy.
@@ -29,7 +29,7 @@ struct pc_front_config {
 	unsigned port; /* 0: a free one */
 	const struct pc_certificate *certificate; /* NULL: no TLS. Not kept */
 	unsigned max_connections; /* 1..4096 */
-	unsigned max_connections_per_address;
+	unsigned max_connections_per_address; /* without TLS all come from the proxy: no limit */
 	unsigned workers; /* threads behind the backend port: above it idle ones are taken back */
 };
 
