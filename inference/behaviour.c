@@ -12,6 +12,9 @@
 /* A stretch of movement shorter than this begins no event. */
 #define STIRS_NS (INT64_C(300) * 1000 * 1000)
 
+/* One that stands where it can be seen has not gone: it is waited for twice as long. */
+#define STANDING_FACTOR 2
+
 /* A thing is in a zone when half of its lower half is, out of it when less than a
  * fifth is, and when that has lasted. Between the two nothing changes. */
 #define ZONE_IN 0.5f
@@ -226,8 +229,9 @@ static void feed_motion(struct pc_behaviour *behaviour, const struct pc_track *t
 		return;
 	}
 	const int64_t still_ns = capture_ns - behaviour->moved_ns;
+	const int64_t hold_ns = present ? STANDING_FACTOR * behaviour->hold_ns : behaviour->hold_ns;
 	const bool left = !present && !behaviour->vanished && still_ns > STIRS_NS;
-	if (left || still_ns > behaviour->hold_ns) {
+	if (left || still_ns > hold_ns) {
 		end_motion(behaviour, left);
 	}
 }

@@ -3,7 +3,8 @@
  * This version knows `motion`, `zone_enter` and `zone_leave`. One act is one event:
  * a motion event begins when a track is confirmed (dated back to when it was first
  * seen), goes on while anything moves, and ends (dated back to the last movement)
- * after `hold_s` of stillness.
+ * after `hold_s` of stillness: twice that while what moved still stands there to be
+ * seen, and soon after the last of them has gone out over the picture's border.
  *
  * Thread: one at a time. Callbacks run inside the call. Nothing is allocated after
  * create.

@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +17,14 @@
 #define LEARNING_NS (INT64_C(600) * 1000 * 1000) /* a camera's exposure settles in that */
 #define GAP_NS (INT64_C(5) * 1000 * 1000 * 1000) /* longer without a picture: begin anew */
 
-/* A change of light that the gains do not explain: a large part of the picture differs
- * at once. A thing that comes near takes longer. */
+/* A change of light that the gains do not explain, a lamp with its shadows: a large part
+ * of the picture differs at once, and then is still. A thing that comes near goes on
+ * moving. */
 #define LIGHT_SHARE 0.35f
 #define LIGHT_RISE 0.2f
+#define LIGHT_STILL 0.15f /* of what differs still changes */
+#define LIGHT_WAIT_NS (INT64_C(300) * 1000 * 1000)
+#define LIGHT_GIVE_UP_NS (INT64_C(1500) * 1000 * 1000)
 #define LIGHT_HOLD_NS (INT64_C(400) * 1000 * 1000)
 
 /* The light is changing: the picture has to be divided by something new all the time,
@@ -31,7 +34,8 @@
 #define UNREST_S 1.0f
 #define RESTLESS_UNSTEADY 3.0f
 
-#define PLANES (MOTION_CHANNELS * (6 + MOTION_LAG) + 8)
+#define CHANNEL_PLANES 6 /* a channel, and those before */
+#define PLANES 8
 
 static void take_planes(struct pc_motion *motion)
 {
@@ -45,7 +49,7 @@ static void take_planes(struct pc_motion *motion)
 		motion->earlier[0][c] = at + 4 * n;
 		motion->earlier[1][c] = at + 5 * n;
 		at += 6 * n;
-		for (unsigned lag = 0; lag < MOTION_LAG; lag++) {
+		for (unsigned lag = 0; lag < motion->lag; lag++) {
 			motion->before[lag][c] = at;
 			at += n;
 		}
@@ -79,7 +83,8 @@ static int allocate(struct pc_motion *motion)
 {
 	const size_t scratch = 4 * (size_t)motion->columns;
 	motion->max_runs = motion->rows * (motion->columns / 2 + 1);
-	motion->memory = calloc((size_t)motion->n * PLANES + scratch, sizeof(float));
+	const size_t planes = MOTION_CHANNELS * (CHANNEL_PLANES + motion->lag) + PLANES;
+	motion->memory = calloc(motion->n * planes + scratch, sizeof(float));
 	motion->flags = calloc(motion->n, 1);
 	motion->has_under = calloc(motion->n, 1);
 	motion->runs = calloc(motion->max_runs, sizeof(*motion->runs));
@@ -109,7 +114,8 @@ int pc_motion_create(const struct pc_motion_config *config, struct pc_motion **r
 	motion->columns = config->width / motion->cell;
 	motion->rows = config->height / motion->cell;
 	motion->n = motion->columns * motion->rows;
-	motion->rate = config->rate;
+	const double lag = round(MOTION_LAG_S * config->rate);
+	motion->lag = lag < 1 ? 1 : lag > MOTION_LAG_MAX ? MOTION_LAG_MAX : (unsigned)lag;
 	motion->min_cells = fmaxf(1, (float)(config->min_area * motion->n));
 	/* From half to twice as much over the range of the setting. */
 	motion->floor = FLOOR * exp2f((float)(1 - 2 * config->sensitivity));
@@ -140,7 +146,7 @@ void pc_motion_destroy(struct pc_motion *motion)
 
 void pc_motion_reset(struct pc_motion *motion)
 {
-	motion->seen = 0;
+	motion->started = false;
 }
 
 static void start(struct pc_motion *motion, int64_t capture_ns)
@@ -156,6 +162,8 @@ static void start(struct pc_motion *motion, int64_t capture_ns)
 	motion->unrest = 0;
 	motion->first_ns = capture_ns;
 	motion->earlier_ns = capture_ns;
+	motion->jumped_ns = 0;
+	motion->started = true;
 	motion->withheld_until_ns = capture_ns;
 }
 
@@ -171,8 +179,8 @@ static void keep_picture(struct pc_motion *motion, int64_t capture_ns)
 		motion->earlier_ns = capture_ns;
 	}
 	for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
-		float *oldest = motion->before[MOTION_LAG - 1][c];
-		for (unsigned lag = MOTION_LAG - 1; lag > 0; lag--) {
+		float *oldest = motion->before[motion->lag - 1][c];
+		for (unsigned lag = motion->lag - 1; lag > 0; lag--) {
 			motion->before[lag][c] = motion->before[lag - 1][c];
 		}
 		motion->before[0][c] = motion->now[c];
@@ -180,17 +188,58 @@ static void keep_picture(struct pc_motion *motion, int64_t capture_ns)
 	}
 }
 
-static bool light_changed(struct pc_motion *motion)
+static bool light_changed(struct pc_motion *motion, int64_t capture_ns)
 {
 	unsigned fore = 0;
+	unsigned moves = 0;
 	for (unsigned i = 0; i < motion->n; i++) {
-		fore += motion->flags[i] & MOTION_FORE;
+		fore += (motion->flags[i] & MOTION_FORE) != 0;
+		moves += (motion->flags[i] & MOTION_MOVES) != 0;
 	}
 	const unsigned last = sizeof(motion->shares) / sizeof(motion->shares[0]) - 1;
 	const float before = motion->shares[last];
 	memmove(motion->shares + 1, motion->shares, last * sizeof(motion->shares[0]));
 	motion->shares[0] = motion->n_open > 0 ? (float)fore / (float)motion->n_open : 0;
-	return motion->shares[0] > LIGHT_SHARE && motion->shares[0] - before > LIGHT_RISE;
+	if (motion->shares[0] < LIGHT_SHARE) {
+		motion->jumped_ns = 0;
+		return false;
+	}
+	if (motion->shares[0] - before > LIGHT_RISE && motion->jumped_ns == 0) {
+		motion->jumped_ns = capture_ns;
+	}
+	const int64_t since_ns = capture_ns - motion->jumped_ns;
+	if (motion->jumped_ns == 0 || since_ns < LIGHT_WAIT_NS) {
+		return false;
+	}
+	if (since_ns > LIGHT_GIVE_UP_NS) {
+		motion->jumped_ns = 0;
+		return false;
+	}
+	return (float)moves < LIGHT_STILL * (float)fore;
+}
+
+static void look(
+	struct pc_motion *motion, float dt_s, int64_t capture_ns, struct pc_motion_result *ret)
+{
+	motion_light_even_out(motion);
+	motion_cells_compare(motion, dt_s);
+	if (light_changed(motion, capture_ns)) {
+		motion_cells_rebase(motion);
+		memset(motion->shares, 0, sizeof(motion->shares));
+		motion->jumped_ns = 0;
+		motion->withheld_until_ns = capture_ns + LIGHT_HOLD_NS;
+	}
+	motion->unrest = fmaxf(motion->light.unrest, motion->unrest * expf(-dt_s / UNREST_S));
+	ret->learning = capture_ns - motion->first_ns < LEARNING_NS;
+	ret->light_change = capture_ns < motion->withheld_until_ns;
+	ret->unsteady = motion->unrest > UNREST_UNSTEADY || motion->restless > RESTLESS_UNSTEADY ||
+			motion->jumped_ns != 0;
+	ret->changed = motion->shares[0];
+	if (!ret->light_change) {
+		motion_blobs_find(motion, ret);
+	}
+	motion_cells_learn(motion, dt_s, ret->light_change);
+	keep_picture(motion, capture_ns);
 }
 
 void pc_motion_feed(struct pc_motion *motion, const uint8_t *rgb, unsigned stride,
@@ -199,31 +248,13 @@ void pc_motion_feed(struct pc_motion *motion, const uint8_t *rgb, unsigned strid
 	assert(stride >= 3 * motion->width);
 	*ret = (struct pc_motion_result){ 0 };
 	motion_cells_read(motion, rgb, stride);
-	if (motion->seen == 0 || capture_ns - motion->last_ns > GAP_NS) {
-		motion->seen = 1;
-		motion->last_ns = capture_ns;
+	const int64_t since_ns = capture_ns - motion->last_ns;
+	const bool anew = !motion->started || since_ns > GAP_NS;
+	motion->last_ns = capture_ns;
+	if (anew) {
 		start(motion, capture_ns);
 		ret->learning = true;
 		return;
 	}
-	const float dt_s = (float)(capture_ns - motion->last_ns) * 1e-9f;
-	motion->seen += motion->seen < UINT_MAX;
-	motion->last_ns = capture_ns;
-	motion_light_even_out(motion);
-	motion_cells_compare(motion, dt_s);
-	if (light_changed(motion)) {
-		motion_cells_rebase(motion);
-		memset(motion->shares, 0, sizeof(motion->shares));
-		motion->withheld_until_ns = capture_ns + LIGHT_HOLD_NS;
-	}
-	ret->learning = capture_ns - motion->first_ns < LEARNING_NS;
-	ret->light_change = capture_ns < motion->withheld_until_ns;
-	if (!ret->light_change) {
-		motion_blobs_find(motion, ret);
-	}
-	motion->unrest = fmaxf(motion->light.unrest, motion->unrest * expf(-dt_s / UNREST_S));
-	ret->unsteady = motion->unrest > UNREST_UNSTEADY || motion->restless > RESTLESS_UNSTEADY;
-	ret->changed = motion->shares[0];
-	motion_cells_learn(motion, dt_s, ret->light_change);
-	keep_picture(motion, capture_ns);
+	look(motion, (float)since_ns * 1e-9f, capture_ns, ret);
 }

@@ -131,8 +131,8 @@ static void threshold(struct pc_motion *motion)
 	const float *restrict open = motion->open;
 	uint8_t *restrict flags = motion->flags;
 	const float floor = motion->floor;
-	const float moves_floor = fmaxf(MOVES_FACTOR * floor,
-		fminf(RESTLESS_MOVES * motion->restless, RESTLESS_MOVES_MAX));
+	const float moves_floor = fmaxf(
+		MOVES_FACTOR * floor, fminf(RESTLESS_MOVES * motion->restless, RESTLESS_MOVES_MAX));
 	const float fore_more = RESTLESS_FORE * motion->restless;
 	for (unsigned i = 0; i < motion->n; i++) {
 		const float fore = fmaxf(floor, NOISE_FACTOR * noise[i]) + fore_more + doubt[i];
@@ -142,8 +142,8 @@ static void threshold(struct pc_motion *motion)
 		flag |= d > SURE_FACTOR * fore ? MOTION_SURE : 0;
 		flag |= (d > fore) & (changes[i] > moves) ? MOTION_MOVES : 0;
 		flag |= (d > fore) & (sways[i] > fmaxf(moves, SWAYS_NOISE * noise[i]))
-			? MOTION_SWAYS
-			: 0;
+				? MOTION_SWAYS
+				: 0;
 		flag |= flags[i] & MOTION_THING ? MOTION_WAS : 0;
 		flags[i] = (uint8_t)flag;
 	}
@@ -169,7 +169,8 @@ static void look_under(struct pc_motion *motion)
 		}
 		motion->differs[i] = d;
 		motion->still_s[i] = 0;
-		motion->flags[i] &= (uint8_t) ~(MOTION_FORE | MOTION_SURE | MOTION_MOVES | MOTION_SWAYS);
+		motion->flags[i] &=
+			(uint8_t) ~(MOTION_FORE | MOTION_SURE | MOTION_MOVES | MOTION_SWAYS);
 	}
 }
 
@@ -193,7 +194,7 @@ static void feel_unrest(struct pc_motion *motion, float dt_s)
 void motion_cells_compare(struct pc_motion *motion, float dt_s)
 {
 	distance(motion->now, motion->back, motion->differs, motion->n);
-	distance(motion->now, motion->before[MOTION_LAG - 1], motion->changes, motion->n);
+	distance(motion->now, motion->before[motion->lag - 1], motion->changes, motion->n);
 	distance(motion->now, motion->earlier[1], motion->sways, motion->n);
 	feel_unrest(motion, dt_s);
 	threshold(motion);
@@ -252,9 +253,8 @@ void motion_cells_learn(struct pc_motion *motion, float dt_s, bool withheld)
 		}
 		if (flags & MOTION_THING) {
 			/* Breathing is not moving away. */
-			motion->still_s[i] = motion->changes[i] > motion->floor
-				? 0
-				: motion->still_s[i] + dt_s;
+			motion->still_s[i] =
+				motion->changes[i] > motion->floor ? 0 : motion->still_s[i] + dt_s;
 			if (motion->still_s[i] > ABSORB_S) {
 				absorb(motion, i);
 			}
@@ -282,7 +282,7 @@ void motion_cells_rebase(struct pc_motion *motion)
 		motion->under[c] = back;
 		memcpy(motion->back[c], motion->raw[c], bytes);
 		memcpy(motion->now[c], motion->raw[c], bytes);
-		for (unsigned lag = 0; lag < MOTION_LAG; lag++) {
+		for (unsigned lag = 0; lag < motion->lag; lag++) {
 			memcpy(motion->before[lag][c], motion->raw[c], bytes);
 		}
 		memcpy(motion->earlier[0][c], motion->raw[c], bytes);

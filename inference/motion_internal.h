@@ -13,7 +13,8 @@
 #include "inference/motion.h"
 
 #define MOTION_CHANNELS 3
-#define MOTION_LAG 2 /* frames between the two pictures whose difference is movement */
+#define MOTION_LAG_S 0.2 /* between the two pictures whose difference is movement */
+#define MOTION_LAG_MAX 6 /* the same in pictures, at a rate of 30 */
 #define MOTION_SWAY_NS (INT64_C(500) * 1000 * 1000) /* between two remembered pictures */
 #define MOTION_BINS 256 /* of a histogram of brightness ratios */
 
@@ -52,21 +53,21 @@ struct pc_motion {
 	unsigned width, height; /* of the small frame */
 	unsigned cell; /* pixels a side */
 	unsigned columns, rows, n;
-	double rate;
+	unsigned lag; /* pictures */
 	float min_cells;
 	float floor; /* grey levels: less is never foreground */
 
 	float *memory; /* all the planes of cells */
 	float *raw[MOTION_CHANNELS]; /* this picture, smoothed */
 	float *now[MOTION_CHANNELS]; /* the same in the background's light */
-	float *before[MOTION_LAG][MOTION_CHANNELS]; /* `now` of the last pictures, newest first */
+	float *before[MOTION_LAG_MAX][MOTION_CHANNELS]; /* `now` of the last, newest first */
 	float *earlier[2][MOTION_CHANNELS]; /* `now` of up to half a second ago, and of a whole */
 	float *back[MOTION_CHANNELS]; /* the background */
 	float *under[MOTION_CHANNELS]; /* what was the background before a thing stood there */
 	float *noise; /* how much a cell differs from its background by itself */
 	float *tremor; /* the same for the difference of two pictures */
 	float *differs; /* this picture from the background */
-	float *changes; /* this picture from the one MOTION_LAG before */
+	float *changes; /* this picture from the one MOTION_LAG_S before */
 	float *sways; /* this picture from the one half a second to a second before */
 	float *still_s; /* how long a foreground cell has looked the same */
 	float *doubt; /* added to the threshold: compensated light */
@@ -81,9 +82,10 @@ struct pc_motion {
 	struct motion_blob *blobs; /* by root run; then packed */
 	unsigned n_open; /* cells that no mask covers */
 
-	unsigned seen; /* pictures, saturating at UINT_MAX */
+	bool started; /* there is a background */
 	int64_t first_ns, last_ns;
 	int64_t earlier_ns; /* of earlier[0] */
+	int64_t jumped_ns; /* when a large part began to differ at once; 0: no */
 	int64_t withheld_until_ns; /* after a change of light */
 	float unrest; /* of the light, remembered for a while */
 	float restless; /* grey levels that half of the picture changes by, from picture to picture */

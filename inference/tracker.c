@@ -31,7 +31,10 @@
 #define CONFIRM_MOVES_S 0.35f
 #define CONFIRM_SHIFT 0.1f /* and has gone so far, in sizes of its own, or */
 #define CONFIRM_IN_PLACE_S 0.8f /* moves on the spot for longer than a light comes up */
-#define UNSTEADY_SHIFT 1.0f /* both while the light changes */
+#define DOUBTFUL_SHIFT 1.0f /* both of these while the light changes */
+#define DOUBTFUL_S 2.0f
+#define CROWD 5 /* things that came */
+#define CROWD_NS (INT64_C(1500) * 1000 * 1000) /* in this time */
 #define CONFIRM_PART 0.5f /* of a young track's life it must have been moving */
 #define TENTATIVE_GAP_S 0.35f
 #define TENTATIVE_MAX_S 3.0f /* not confirmed for so long: it never moved enough */
@@ -39,8 +42,9 @@
 /* Energy that is movement; half of it keeps a known mover moving. */
 #define ENERGY_MOVES 0.10f
 #define ENERGY_KEEPS 0.05f
+#define SWAY_KEEPS 0.03f /* what stands like a stone has none at all */
 
-#define STRETCH_GAP_NS (INT64_C(2000) * 1000 * 1000) /* stiller than this: it stopped */
+#define STRETCH_GAP_NS (INT64_C(3000) * 1000 * 1000) /* stiller than this: it stopped */
 
 #define LEFT_LOST_S 0.5f
 #define HIDDEN_FACTOR 4 /* hidden behind another: given up this many times later */
@@ -51,7 +55,8 @@ struct thing {
 	float cx, cy, w, h;
 	float moved_s; /* time that it was seen moving */
 	struct pc_box first; /* its first box */
-	float shift; /* furthest from it, in sizes of its own */
+	float widest, tallest; /* that it ever was */
+	float shift; /* how far it is from there, in these */
 	float votes[PC_SPECIES_OTHER + 1];
 	bool edge; /* touched the border when last seen */
 	int paired; /* index of its detection in this frame, or -1 */
@@ -313,7 +318,9 @@ static void note_shift(struct thing *thing, const struct pc_box *box)
 	const struct pc_box *first = &thing->first;
 	const float x = gone(box->x, box->x + box->w, first->x, first->x + first->w);
 	const float y = gone(box->y, box->y + box->h, first->y, first->y + first->h);
-	thing->shift = fmaxf(thing->shift, hypotf(x / box->w, y / box->h));
+	thing->widest = fmaxf(thing->widest, box->w);
+	thing->tallest = fmaxf(thing->tallest, box->h);
+	thing->shift = hypotf(x / thing->widest, y / thing->tallest);
 }
 
 static void see(struct thing *thing, const struct pc_detection *detection, const struct pc_box *box,
@@ -337,34 +344,29 @@ static void see(struct thing *thing, const struct pc_detection *detection, const
 		}
 		thing->pub.last_moved_ns = capture_ns;
 		thing->moved_s += dt_s;
-	} else if (known && detection->sway > ENERGY_MOVES) {
-		/* At some time in the last second, so it is dated a second back. */
-		const int64_t moved_ns = capture_ns - (int64_t)(PC_MOTION_SWAY_S * 1e9);
-		if (moved_ns > thing->pub.last_moved_ns) {
-			thing->pub.last_moved_ns = moved_ns;
-		}
+	} else if (known && detection->sway > SWAY_KEEPS) {
+		thing->pub.last_moved_ns = capture_ns; /* or up to a second before */
 	}
 	thing->pub.last_ns = capture_ns;
 	thing->pub.score += follow(dt_s, 1.0f) * (detection->score - thing->pub.score);
 	vote(thing, detection);
 }
 
-static void try_confirm(struct thing *thing, const struct pc_detections *detections)
+static void try_confirm(struct thing *thing, bool learning, bool doubtful)
 {
 	if (thing->pub.state == PC_TRACK_LOST) {
 		thing->pub.state = PC_TRACK_CONFIRMED;
 	}
-	if (thing->pub.state != PC_TRACK_TENTATIVE || detections->learning) {
+	if (thing->pub.state != PC_TRACK_TENTATIVE || learning) {
 		return;
 	}
 	const float age_s = (float)(thing->pub.last_ns - thing->pub.first_ns) * 1e-9f;
 	if (thing->moved_s < CONFIRM_MOVES_S || thing->moved_s < CONFIRM_PART * age_s) {
 		return;
 	}
-	const bool walks = thing->shift > CONFIRM_SHIFT;
-	const bool sure = detections->unsteady
-		? thing->shift > UNSTEADY_SHIFT && thing->moved_s > CONFIRM_IN_PLACE_S
-		: walks || thing->moved_s > CONFIRM_IN_PLACE_S;
+	const bool sure =
+		doubtful ? thing->moved_s > DOUBTFUL_S && thing->shift > DOUBTFUL_SHIFT
+			 : thing->moved_s > CONFIRM_IN_PLACE_S || thing->shift > CONFIRM_SHIFT;
 	if (sure) {
 		thing->pub.state = PC_TRACK_CONFIRMED;
 	}
@@ -393,6 +395,8 @@ static void add_thing(struct pc_tracker *tracker, const struct pc_detection *det
 		.w = detection->box.w,
 		.h = detection->box.h,
 		.first = detection->box,
+		.widest = detection->box.w,
+		.tallest = detection->box.h,
 		.edge = touches_edge(&detection->box),
 		.paired = -1,
 		.moved_s = (float)(capture_ns - before_ns) * 1e-9f,
@@ -417,23 +421,34 @@ static bool miss(const struct pc_tracker *tracker, struct thing *thing, int64_t 
 	return false;
 }
 
+/* Things come one after the other; many at once are the light. */
+static bool is_crowd(const struct pc_tracker *tracker, int64_t capture_ns)
+{
+	unsigned young = 0;
+	for (unsigned t = 0; t < tracker->n; t++) {
+		young += capture_ns - tracker->things[t].pub.first_ns < CROWD_NS;
+	}
+	return young >= CROWD;
+}
+
 static void update_all(struct pc_tracker *tracker, const struct pc_detections *detections,
 	const struct pc_box *boxes, int64_t capture_ns, int64_t before_ns)
 {
+	const bool doubtful = detections->unsteady || is_crowd(tracker, capture_ns);
 	for (unsigned t = 0; t < tracker->n; t++) {
 		struct thing *thing = &tracker->things[t];
-		bool gone = false;
+		bool ends = false;
 		if (thing->paired >= 0) {
 			see(thing, &detections->items[thing->paired], &boxes[thing->paired],
 				capture_ns, before_ns);
-			try_confirm(thing, detections);
+			try_confirm(thing, detections->learning, doubtful);
 			thing->pub.left = false;
-			gone = thing->pub.state == PC_TRACK_TENTATIVE &&
+			ends = thing->pub.state == PC_TRACK_TENTATIVE &&
 			       (float)(capture_ns - thing->pub.first_ns) * 1e-9f > TENTATIVE_MAX_S;
 		} else if (!detections->light_change) {
-			gone = miss(tracker, thing, capture_ns);
+			ends = miss(tracker, thing, capture_ns);
 		}
-		if (gone) {
+		if (ends) {
 			*thing = tracker->things[--tracker->n];
 			t--;
 		}

@@ -31,7 +31,7 @@ struct pc_track {
 	float energy; /* smoothed pc_detection.energy */
 	int64_t first_ns; /* first seen (also before it was confirmed) */
 	int64_t last_ns; /* last seen */
-	int64_t last_moved_ns; /* last seen with motion in it */
+	int64_t last_moved_ns; /* last seen with motion in it; up to PC_MOTION_SWAY_S late */
 	int64_t stirred_ns; /* when its latest stretch of motion began */
 	float travelled; /* length of its path, parts of the picture's width and height */
 	bool left; /* lost where the picture ends: it went out */

@@ -1,6 +1,6 @@
 /* tests/eval/eval_motion.c - a clip through seeing, as the daemon does it.
  *
- *   eval_motion FILE [--rate N] [--width N] [--hold S] [--sensitivity X] [--min-area X]
+ *   eval_motion FILE [--rate N] [--phase S] [--width N] [--hold S] [--sensitivity X] [--min-area X]
  *               [--dump DIR] [--trace]
  *
  * Decodes, scales straight to small RGB frames at the given rate, runs detector,
@@ -30,7 +30,7 @@ struct options {
 	const char *file;
 	const char *dump;
 	bool trace;
-	double rate, width, hold_s, sensitivity, min_area;
+	double rate, phase_s, width, hold_s, sensitivity, min_area;
 };
 
 struct clip {
@@ -175,12 +175,13 @@ static void trace(const struct pc_detections *detections, const struct pc_track 
 	double at_s)
 {
 	static const char states[] = "tCLE";
-	printf("t %.2f%s%s |", at_s, detections->light_change ? " light" : "",
-		detections->learning ? " learning" : "");
+	printf("t %.2f%s%s%s |", at_s, detections->light_change ? " light" : "",
+		detections->unsteady ? " unsteady" : "", detections->learning ? " learning" : "");
 	for (unsigned i = 0; i < detections->n; i++) {
 		const struct pc_detection *d = &detections->items[i];
-		printf(" (%.2f %.2f %.2fx%.2f e%.2f w%.2f s%.2f)", (double)d->box.x, (double)d->box.y,
-			(double)d->box.w, (double)d->box.h, (double)d->energy, (double)d->sway, (double)d->score);
+		printf(" (%.2f %.2f %.2fx%.2f e%.2f w%.2f s%.2f)", (double)d->box.x,
+			(double)d->box.y, (double)d->box.w, (double)d->box.h, (double)d->energy,
+			(double)d->sway, (double)d->score);
 	}
 	printf(" |");
 	for (unsigned i = 0; i < n; i++) {
@@ -302,6 +303,8 @@ static struct options parse(int argc, char **argv)
 		i++;
 		if (strcmp(argv[i - 1], "--rate") == 0) {
 			options.rate = number(value);
+		} else if (strcmp(argv[i - 1], "--phase") == 0) {
+			options.phase_s = number(value);
 		} else if (strcmp(argv[i - 1], "--width") == 0) {
 			options.width = number(value);
 		} else if (strcmp(argv[i - 1], "--hold") == 0) {
@@ -325,7 +328,7 @@ static struct options parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	const struct options options = parse(argc, argv);
-	struct eval eval = { .options = &options, .next_s = 0 };
+	struct eval eval = { .options = &options, .next_s = options.phase_s };
 	open_clip(&eval.clip, &options);
 	create(&eval);
 	while (av_read_frame(eval.clip.format, eval.clip.packet) >= 0) {
