@@ -2,12 +2,13 @@
 #ifndef PC_HTTP_CERTIFICATE_INTERNAL_H
 #define PC_HTTP_CERTIFICATE_INTERNAL_H
 
+#include <stdint.h>
 #include <time.h>
 
 #include "http/certificate.h"
 
 #define CERTIFICATE_PEM_MAX 65536
-#define CERTIFICATE_DAY_S 86400
+#define CERTIFICATE_DAY_S INT64_C(86400)
 #define CERTIFICATE_OWN_NAME "petcam" /* by it, and by being self-signed, we know our own */
 
 struct certificate_wish {

@@ -301,7 +301,7 @@ static void json_escape(char *out, size_t size, const char *text)
 			out[n++] = '\\';
 			out[n++] = (char)c;
 		} else {
-			out[n++] = c < 0x20 || c > 0x7e ? '?' : (char)c;
+			out[n++] = (char)(c < 0x20 || c > 0x7e ? (unsigned char)'?' : c);
 		}
 	}
 	out[n] = '\0';

@@ -62,7 +62,7 @@ static int find_listener(unsigned port)
 				: 65536;
 
 	for (int fd = 0; fd < end; fd++) {
-		struct sockaddr_in address;
+		struct sockaddr_in address = { 0 };
 		socklen_t size = sizeof(address);
 		int listening = 0;
 		socklen_t listening_size = sizeof(listening);
