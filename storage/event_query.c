@@ -65,13 +65,13 @@ static void build_sql(const struct pc_event_filter *filter, char sql[static SQL_
 {
 	uint32_t kinds = filter->kinds & KINDS_ALL;
 	const char *index = NULL, *where = "";
-	if (filter->pet_id != 0) {
+	if (filter->pet_id != 0 && filter->camera != NULL) {
+		index = "event_log_pet_camera";
+		where = filter->pet_id > 0 ? "pet_id = ?5 AND camera = ?6 AND "
+					   : "pet_id IS NULL AND camera = ?6 AND ";
+	} else if (filter->pet_id != 0) {
 		index = "event_log_pet";
-		where = filter->pet_id > 0
-				? (filter->camera != NULL ? "pet_id = ?5 AND camera = ?6 AND "
-							  : "pet_id = ?5 AND ")
-				: (filter->camera != NULL ? "pet_id IS NULL AND camera = ?6 AND "
-							  : "pet_id IS NULL AND ");
+		where = filter->pet_id > 0 ? "pet_id = ?5 AND " : "pet_id IS NULL AND ";
 	} else if (filter->camera != NULL) {
 		index = "event_log_camera";
 		where = "camera = ?6 AND ";

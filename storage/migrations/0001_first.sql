@@ -75,7 +75,8 @@ CREATE TABLE event_log (
 CREATE INDEX event_log_time ON event_log (timestamp);
 CREATE INDEX event_log_type ON event_log (event_type, timestamp);
 CREATE INDEX event_log_camera ON event_log (camera, event_type, timestamp);
-CREATE INDEX event_log_pet ON event_log (pet_id, event_type, timestamp, camera);
+CREATE INDEX event_log_pet ON event_log (pet_id, event_type, timestamp);
+CREATE INDEX event_log_pet_camera ON event_log (pet_id, camera, event_type, timestamp);
 CREATE INDEX event_log_recording ON event_log (recording_id) WHERE recording_id IS NOT NULL;
 CREATE INDEX event_log_open ON event_log (event_id) WHERE duration IS NULL;
 

@@ -20,7 +20,8 @@
 
 static atomic_int av_errors;
 
-static void count_errors(void *context, int level, const char *format, va_list args)
+static void __attribute__((format(printf, 3, 0)))
+count_errors(void *context, int level, const char *format, va_list args)
 {
 	if (level <= AV_LOG_ERROR) {
 		atomic_fetch_add(&av_errors, 1);

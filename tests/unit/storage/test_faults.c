@@ -26,7 +26,7 @@ static sqlite3_syscall_ptr real_pwrite64;
 static void *counted_malloc(int n)
 {
 	if (sqlite_too) {
-		void *probe = malloc(1);
+		void *volatile probe = malloc(1); /* or clang leaves it out */
 		if (probe == NULL) {
 			return NULL;
 		}
