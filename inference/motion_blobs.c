@@ -5,11 +5,13 @@
  */
 #include "inference/motion_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 #define REACH 2 /* cells */
 #define KNOWN_PART 0.3f
 #define MOVING_PART 0.1f
+#define GHOST_EDGES 1.5f
 #define SURE_PART 0.1f /* of a thing's cells must differ beyond doubt */
 
 static uint32_t root_of(struct motion_run *runs, uint32_t i)
@@ -87,6 +89,25 @@ static void join_runs(struct motion_run *runs, unsigned n)
 	}
 }
 
+static float step(const float *line, unsigned x, unsigned columns)
+{
+	const unsigned left = x == 0 ? 0 : x - 1;
+	const unsigned right = x + 1 < columns ? x + 1 : x;
+	return fabsf(line[right] - line[left]);
+}
+
+static void add_rims(
+	struct pc_motion *motion, struct motion_blob *blob, const struct motion_run *run)
+{
+	const float *now = motion->now[1] + run->y * motion->columns;
+	const float *back = motion->back[1] + run->y * motion->columns;
+	const unsigned rims[] = { run->from, run->to - 1u };
+	for (unsigned i = 0; i < 2; i++) {
+		blob->edges_now += step(now, rims[i], motion->columns);
+		blob->edges_back += step(back, rims[i], motion->columns);
+	}
+}
+
 static void add_run(
 	struct pc_motion *motion, struct motion_blob *blob, const struct motion_run *run)
 {
@@ -96,6 +117,7 @@ static void add_run(
 	blob->x0 = run->from < blob->x0 ? run->from : blob->x0;
 	blob->x1 = run->to > blob->x1 ? run->to : blob->x1;
 	blob->y1 = run->y + 1u;
+	add_rims(motion, blob, run);
 	const uint8_t *flags = motion->flags + run->y * motion->columns;
 	for (unsigned x = run->from; x < run->to; x++) {
 		blob->cells += (flags[x] & MOTION_FORE) != 0;
@@ -110,6 +132,27 @@ static bool is_thing(const struct pc_motion *motion, const struct motion_blob *b
 {
 	return (float)blob->cells >= motion->min_cells &&
 	       (float)blob->sure >= SURE_PART * (float)blob->cells;
+}
+
+/* A thing has its outline in the picture; what a thing left behind, when it was taken
+ * for background, has it in the background. */
+static bool is_ghost(const struct motion_blob *blob)
+{
+	return blob->moving == 0 && blob->swaying == 0 &&
+	       blob->edges_back > GHOST_EDGES * blob->edges_now;
+}
+
+static void lay_ghosts(struct pc_motion *motion, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const struct motion_run *run = &motion->runs[i];
+		if (!is_ghost(&motion->blobs[root_of(motion->runs, i)])) {
+			continue;
+		}
+		for (unsigned x = run->from; x < run->to; x++) {
+			motion_cells_absorb(motion, run->y * motion->columns + x);
+		}
+	}
 }
 
 static void mark(struct pc_motion *motion, unsigned n)
@@ -174,6 +217,7 @@ void motion_blobs_find(struct pc_motion *motion, struct pc_motion_result *ret)
 		const uint32_t root = root_of(motion->runs, i);
 		add_run(motion, &motion->blobs[root], &motion->runs[i]);
 	}
+	lay_ghosts(motion, n);
 	mark(motion, n);
 	for (unsigned i = 0; i < n; i++) {
 		if (motion->runs[i].parent == i && is_thing(motion, &motion->blobs[i])) {

@@ -201,7 +201,7 @@ void motion_cells_compare(struct pc_motion *motion, float dt_s)
 	look_under(motion);
 }
 
-static void absorb(struct pc_motion *motion, unsigned i)
+void motion_cells_absorb(struct pc_motion *motion, unsigned i)
 {
 	for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
 		motion->under[c][i] = motion->back[c][i];
@@ -256,7 +256,7 @@ void motion_cells_learn(struct pc_motion *motion, float dt_s, bool withheld)
 			motion->still_s[i] =
 				motion->changes[i] > motion->floor ? 0 : motion->still_s[i] + dt_s;
 			if (motion->still_s[i] > ABSORB_S) {
-				absorb(motion, i);
+				motion_cells_absorb(motion, i);
 			}
 			continue;
 		}

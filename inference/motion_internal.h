@@ -47,6 +47,7 @@ struct motion_blob {
 	unsigned moving;
 	unsigned swaying;
 	unsigned known; /* part of a thing already */
+	float edges_now, edges_back; /* at its left and right rims, in either picture */
 };
 
 struct pc_motion {
@@ -105,6 +106,8 @@ enum motion_flag {
 void motion_cells_read(struct pc_motion *motion, const uint8_t *rgb, unsigned stride);
 void motion_cells_compare(struct pc_motion *motion, float dt_s);
 void motion_cells_learn(struct pc_motion *motion, float dt_s, bool withheld);
+/* A cell of background that is not what it was; what it was is remembered. */
+void motion_cells_absorb(struct pc_motion *motion, unsigned i);
 void motion_cells_rebase(struct pc_motion *motion); /* the background is this picture */
 
 /* motion_light.c */

@@ -248,11 +248,17 @@ static void find_meetings(struct pc_tracker *tracker, const struct pc_detections
 static int whole_of(
 	const struct pc_tracker *tracker, const struct pc_detections *detections, unsigned piece)
 {
-	const struct pc_box *box = &detections->items[piece].box;
+	const struct pc_detection *part = &detections->items[piece];
+	const struct pc_box *box = &part->box;
 	for (unsigned t = 0; t < tracker->n; t++) {
 		const struct thing *thing = &tracker->things[t];
 		const struct pc_box own = box_of(thing);
-		if (thing->paired >= 0 && covered(box, &own) > 0.6f) {
+		if (thing->paired < 0 || covered(box, &own) < 0.6f) {
+			continue;
+		}
+		/* Unless it lies there like a stone: something that was left behind. */
+		if (part->sway > SWAY_KEEPS ||
+			detections->items[thing->paired].energy < ENERGY_MOVES) {
 			return (int)t;
 		}
 	}
