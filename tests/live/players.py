@@ -19,6 +19,7 @@ import urllib.parse
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import hls_client  # noqa: E402
 import m3u8_check  # noqa: E402
 import websocket  # noqa: E402
 
@@ -89,7 +90,8 @@ def frame_numbers(media, width):
     return len(pictures), [number for number in numbers if number is not None]
 
 
-def check_numbers(frames, numbers, wanted):
+def check_numbers(frames, numbers, wanted, lost):
+    """`lost`: frames that never were in the stream, since the machine was too slow for them."""
     if frames < wanted:
         raise AssertionError(f'{frames} frames, {wanted} were expected')
     if not numbers:
@@ -97,9 +99,12 @@ def check_numbers(frames, numbers, wanted):
     if len(numbers) != frames:
         raise AssertionError(f'{frames - len(numbers)} of {frames} barcodes are not readable')
     steps = [b - a for a, b in zip(numbers, numbers[1:])]
-    if any(step != 1 for step in steps):
-        raise AssertionError(f'frame numbers jump: {[s for s in steps if s != 1][:5]}')
-    return f'{frames} frames, numbers {numbers[0]}..{numbers[-1]} without a hole'
+    missing = sum(step - 1 for step in steps)
+    if any(step < 1 for step in steps) or missing > lost:
+        raise AssertionError(f'frame numbers jump: {[s for s in steps if s != 1][:5]}; '
+                             f'{lost:.0f} were lost before the encoder')
+    return (f'{frames} frames, numbers {numbers[0]}..{numbers[-1]}, '
+            f'{missing} lost before the encoder')
 
 
 def time_stamp(text):
@@ -115,7 +120,8 @@ class Players:
         self.camera = args.camera
         self.seconds = args.seconds
         self.live = f'{self.base}/live?token={args.media_token}'
-        self.fetcher = m3u8_check.Fetcher(self.base, None, True)
+        self.fetcher = hls_client.Fetcher(self.base, None, True)
+        self.reader = hls_client.Fetcher(self.base, args.token, True)
         self.width = self.height = 0
         self.fps = 0.0
 
@@ -124,6 +130,13 @@ class Players:
         if status != 200:
             raise AssertionError(f'{url}: {status} {body[:200]!r}')
         return body, headers
+
+    def lost(self):
+        """Frames that were skipped or dropped before they were encoded, since the start."""
+        _, body, _ = self.reader.get(self.base + '/metrics')
+        return sum(float(line.split()[-1]) for line in body.decode().splitlines()
+                   if line.startswith(('petcam_frames_skipped_source_total{',
+                                       'petcam_frames_dropped_encoder_total{')))
 
     def of_camera(self, rest):
         return f'{self.base}/cameras/{self.camera}/{rest}?token={self.media_token}'
@@ -135,8 +148,9 @@ class Players:
         if errors or stream['codec_name'] != 'h264':
             raise AssertionError(f'{stream["codec_name"]}: {errors}')
         self.width, self.height = stream['width'], stream['height']
-        top, bottom = stream['r_frame_rate'].split('/')
-        self.fps = int(top) / int(bottom)
+        # Not ffprobe's rate: with frames that come a little early or late it is a guess.
+        variant = self.get(self.live)[0].decode()
+        self.fps = float(re.search(r'FRAME-RATE=([0-9.]+)', variant).group(1))
         return f'h264 {self.width}x{self.height} at {self.fps:.2f}'
 
     def check_ffmpeg(self):
@@ -177,7 +191,7 @@ class Players:
         if len(stamps) < self.seconds * self.fps * 0.8:
             raise AssertionError(f'{len(stamps)} frames in {self.seconds} s')
         steps = [b - a for a, b in zip(stamps, stamps[1:])]
-        if min(steps) <= 0 or max(steps) > 1.5 / self.fps:
+        if min(steps) <= 0 or max(steps) > 4 / self.fps:
             raise AssertionError(f'time stamps jump: {min(steps):.3f}..{max(steps):.3f} s')
         return f'{len(stamps)} frames decoded'
 
@@ -209,11 +223,12 @@ class Players:
             time.sleep(media.target / 2)
         if len(have) != max(have) - min(have) + 1:
             raise AssertionError(f'segments are missing among {sorted(have)}')
-        samples = sum(n for _, n, _ in m3u8_check.fragments(data))
+        samples = sum(n for _, n, _ in hls_client.fragments(data))
         frames, numbers = frame_numbers(data, self.width)
         if frames != samples:
             raise AssertionError(f'{samples} samples, {frames} frames')
-        return f'{len(have)} segments, ' + check_numbers(frames, numbers, self.fps)
+        return f'{len(have)} segments, ' + check_numbers(frames, numbers, self.fps,
+                                                              self.lost())
 
     def check_instant(self):
         need('ffmpeg')
@@ -235,11 +250,11 @@ class Players:
             raise AssertionError(f'the close was answered by {code}')
         if (told['width'], told['height']) != (self.width, self.height):
             raise AssertionError(f'told {told}')
-        first = next(when for when, _, _ in m3u8_check.fragments(data))
+        first = next(when for when, _, _ in hls_client.fragments(data))
         if abs(first / 90000 - told['t']) > 0.001:
             raise AssertionError(f'told t {told["t"]}, came {first / 90000}')
         frames, numbers = frame_numbers(data, self.width)
-        return check_numbers(frames, numbers, self.seconds * self.fps * 0.9)
+        return check_numbers(frames, numbers, self.seconds * self.fps * 0.8, self.lost())
 
     def check_progressive(self):
         need('ffmpeg')
@@ -253,7 +268,7 @@ class Players:
         if abs(float(out2)) > 0.5:
             raise AssertionError(f'starts at {out2.decode().strip()} s')
         frames, numbers = frame_numbers(out, self.width)
-        return check_numbers(frames, numbers, self.seconds * self.fps * 0.9)
+        return check_numbers(frames, numbers, self.seconds * self.fps * 0.8, self.lost())
 
     def check_snapshot(self):
         body, headers = self.get(self.of_camera('snapshot.jpg'))

@@ -12,7 +12,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 sys.path.insert(0, str(HERE))
 from tests.support.petcam import Petcam  # noqa: E402
-from m3u8_check import fragments  # noqa: E402
+from hls_client import fragments  # noqa: E402
 from websocket import BINARY, PING, PONG, TEXT, Refused, WebSocket  # noqa: E402
 
 VIEWERS_MAX = 6
