@@ -54,7 +54,8 @@ int pc_alerts_ack(struct pc_storage *storage, int64_t alert_id); /* 0, -ENOENT *
 int pc_alerts_list(struct pc_storage *storage, int64_t before_id, unsigned limit,
 	bool (*fn)(void *data, const struct pc_alert *alert), void *data, bool *ret_more);
 
-/* UTC ms of the newest event's end (or start while it goes on: then now) of this pet, or of any when 0; 0: none. */
+/* UTC ms of the newest end of an event of this pet, or of any when 0 (now while one goes on);
+ * absence is no sighting. 0: none. */
 int64_t pc_alerts_last_seen(struct pc_storage *storage, int64_t pet_id);
 
 #endif

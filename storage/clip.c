@@ -46,6 +46,8 @@ struct writing_clip {
 	struct batch batch;
 };
 
+const uint8_t pc_clip_mark[8] = { 'p', 'e', 't', 'c', 'a', 'm', 0, 1 };
+
 static size_t round_up(size_t n, size_t to)
 {
 	return (n + to - 1) / to * to;
@@ -81,7 +83,7 @@ static int build_header(
 	memcpy(data, init->data, ftyp.size);
 	uint8_t *mark = data + ftyp.size;
 	put_box(mark, PC_CLIP_MARK_BOX, FOURCC_FREE);
-	memcpy(mark + 8, PC_CLIP_MARK, 8);
+	memcpy(mark + 8, pc_clip_mark, sizeof(pc_clip_mark));
 	pc_mp4_put32(mark + 16, (uint32_t)size);
 	size_t mehd = mvex.body + PC_CLIP_MARK_BOX;
 	memcpy(mark + PC_CLIP_MARK_BOX, init->data + ftyp.size, mvex.body - ftyp.size);

@@ -72,7 +72,7 @@ int pc_clip_recover(int root_fd, const char *path, enum pc_clip_state *ret_state
 
 /* For clip.c and clip_scan.c. */
 
-#define PC_CLIP_MARK "petcam\0\1" /* 8 bytes: the end of the literal is not one of them */
+extern const uint8_t pc_clip_mark[8]; /* what tells our files from others */
 #define PC_CLIP_MARK_BOX 24 /* size, "free", mark, where the fragments start, 0 */
 
 struct pc_clip_key {

@@ -223,7 +223,7 @@ static int scan_header(struct scan *scan, const uint8_t *data, size_t size, bool
 	}
 	r = pc_mp4_next(data, size, &at, &box);
 	if (r == 0 && box.type == FOURCC_FREE && box.size == PC_CLIP_MARK_BOX &&
-		memcmp(data + box.body, PC_CLIP_MARK, 8) == 0) {
+		memcmp(data + box.body, pc_clip_mark, sizeof(pc_clip_mark)) == 0) {
 		*ret_marked = true;
 		layout->fragments_offset = pc_mp4_get32(data + box.body + 8);
 	}

@@ -16,7 +16,7 @@
 #include "storage/storage.h"
 
 /* Gives `event` an id (event->event_id is set) and queues its row. 0, -EAGAIN: the
- * queue is full, the event is shed and counted. */
+ * queue is full, the event is shed and counted; -EINVAL. */
 int pc_events_begin(struct pc_storage *storage, struct pc_event *event);
 
 /* Queues the event as it is now (end, score, box, evidence). */
@@ -61,7 +61,8 @@ int pc_events_thumbnail(struct pc_storage *storage, int64_t event_id, char *ret_
 int pc_events_set_keep(struct pc_storage *storage, int64_t event_id, bool keep);
 
 /* Live changes for /events/stream: `fn` runs on the storage thread after each commit that
- * wrote the event; must not block. One listener at a time; NULL removes. */
+ * wrote the event; must not block or call this. One listener at a time; NULL removes, and none
+ * runs any more when it returns. */
 void pc_events_set_listener(struct pc_storage *storage,
 	void (*fn)(void *data, const struct pc_event *event), void *data);
 

@@ -1,9 +1,8 @@
 /* storage/recorder.c - cuts recordings from a camera's window, see recorder.h.
  *
- * Other threads touch the table of holds alone, under its lock: they fill free slots and set
- * ends. The storage thread looks at the table every 200 ms while there is something in it,
- * takes what the window has got since, and frees the slots. So nothing that a camera does
- * can be lost in a full queue, and a hold that finds no slot is refused where it is made.
+ * Other threads touch the table of holds alone; all else belongs to the storage thread, which
+ * comes by every 200 ms while there is something in the table and takes what the window has
+ * got since.
  */
 #include "storage/recorder.h"
 
@@ -15,6 +14,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/clip_internal.h"
+#include "storage/holds_internal.h"
 #include "storage/storage_internal.h"
 
 #define SYNC_NS (800 * PC_NS_PER_MS) /* looked at every 200 ms: at most 1 s apart */
@@ -23,18 +23,7 @@
 #define NO_FRAMES_NS (3 * PC_NS_PER_S) /* waited for frames beyond the end */
 #define CLOSE_RETRY_NS PC_NS_PER_S
 #define NAMES_MAX 100 /* of one millisecond */
-#define GOING_ON INT64_MAX
-
-struct hold {
-	bool used;
-	int64_t event_id;
-	enum pc_event_kind kind;
-	int64_t start_ns;
-	int64_t end_ns; /* GOING_ON: not released */
-	/* storage thread only */
-	int64_t recording_id; /* that its row points to; 0: none */
-	bool pictured; /* its thumbnail is made, or cannot be */
-};
+#define GOING_ON PC_HOLD_GOING_ON
 
 struct pc_recorder {
 	struct pc_recorder *following; /* in the storage's list */
@@ -42,11 +31,8 @@ struct pc_recorder {
 	char camera[PC_CAMERA_ID_MAX];
 	struct pc_window *window;
 	struct pc_camera_stats *stats;
-	int64_t pre_roll_ns, post_roll_ns, max_clip_ns;
-
-	pthread_mutex_t lock;
-	struct hold holds[PC_RECORDER_HOLDS];
-	bool warned_full;
+	int64_t pre_roll_ns, max_clip_ns;
+	struct pc_holds holds;
 
 	/* All below: storage thread. */
 	struct pc_clip *clip; /* NULL: not recording */
@@ -68,158 +54,32 @@ struct pc_recorder {
 	struct pc_fragment *batch[BATCH];
 };
 
-/* ---- holds: any thread ---- */
-
-static struct hold *find_hold(struct pc_recorder *recorder, int64_t event_id)
-{
-	for (unsigned i = 0; i < PC_RECORDER_HOLDS; i++) {
-		if (recorder->holds[i].used && recorder->holds[i].event_id == event_id) {
-			return &recorder->holds[i];
-		}
-	}
-	return NULL;
-}
-
 void pc_recorder_hold(struct pc_recorder *recorder, const struct pc_event *event, int64_t start_ns)
 {
 	struct pc_storage *storage = recorder->storage;
 	if (!atomic_load_explicit(&storage->consent_video, memory_order_relaxed)) {
 		return;
 	}
-	bool full = false;
-	(void)pthread_mutex_lock(&recorder->lock);
-	struct hold *hold = find_hold(recorder, event->event_id);
-	if (hold != NULL) {
-		hold->end_ns = GOING_ON; /* it goes on after all */
-	} else {
-		for (unsigned i = 0; i < PC_RECORDER_HOLDS && hold == NULL; i++) {
-			hold = recorder->holds[i].used ? NULL : &recorder->holds[i];
-		}
-		if (hold != NULL) {
-			*hold = (struct hold){
-				.used = true,
-				.event_id = event->event_id,
-				.kind = event->kind,
-				.start_ns = start_ns,
-				.end_ns = GOING_ON,
-			};
-		} else {
-			full = !recorder->warned_full;
-			recorder->warned_full = true;
-		}
-	}
-	(void)pthread_mutex_unlock(&recorder->lock);
-	if (full) {
+	if (pc_holds_add(&recorder->holds, event, start_ns) == -EAGAIN) {
 		pc_warn("camera %s: more than %d events at a time, some go without a recording",
-			recorder->camera, PC_RECORDER_HOLDS);
+			recorder->camera, PC_HOLDS_MAX);
 	}
 	pc_storage_wake(storage);
 }
 
 void pc_recorder_release(struct pc_recorder *recorder, int64_t event_id, int64_t end_ns)
 {
-	(void)pthread_mutex_lock(&recorder->lock);
-	struct hold *hold = find_hold(recorder, event_id);
-	if (hold != NULL) {
-		hold->end_ns = end_ns > hold->start_ns ? end_ns : hold->start_ns;
-	}
-	(void)pthread_mutex_unlock(&recorder->lock);
+	pc_holds_release(&recorder->holds, event_id, end_ns);
 }
 
 /* ---- the storage thread ---- */
-
-struct demand {
-	bool any;
-	int64_t from_ns; /* earliest start */
-	int64_t until_ns; /* latest end and post-roll; GOING_ON */
-	enum pc_event_kind kind; /* of the earliest */
-};
-
-static struct demand look_at_holds(struct pc_recorder *recorder)
-{
-	struct demand demand = { .from_ns = INT64_MAX, .until_ns = INT64_MIN };
-	(void)pthread_mutex_lock(&recorder->lock);
-	for (unsigned i = 0; i < PC_RECORDER_HOLDS; i++) {
-		const struct hold *hold = &recorder->holds[i];
-		if (!hold->used) {
-			continue;
-		}
-		int64_t until =
-			hold->end_ns == GOING_ON ? GOING_ON : hold->end_ns + recorder->post_roll_ns;
-		if (hold->start_ns < demand.from_ns) {
-			demand.from_ns = hold->start_ns;
-			demand.kind = hold->kind;
-		}
-		demand.until_ns = until > demand.until_ns ? until : demand.until_ns;
-		demand.any = true;
-	}
-	(void)pthread_mutex_unlock(&recorder->lock);
-	return demand;
-}
-
-/* Frees the holds that were over, post-roll and all, at `ns`; GOING_ON: all. */
-static void drop_holds(struct pc_recorder *recorder, int64_t ns)
-{
-	(void)pthread_mutex_lock(&recorder->lock);
-	for (unsigned i = 0; i < PC_RECORDER_HOLDS; i++) {
-		struct hold *hold = &recorder->holds[i];
-		if (hold->used &&
-			(ns == GOING_ON || (hold->end_ns != GOING_ON &&
-						   hold->end_ns + recorder->post_roll_ns <= ns))) {
-			hold->used = false;
-			recorder->warned_full = false;
-		}
-	}
-	(void)pthread_mutex_unlock(&recorder->lock);
-}
-
-/* Copies the ids of events without a recording; the number. */
-static unsigned unlinked(struct pc_recorder *recorder, int64_t ids[static PC_RECORDER_HOLDS])
-{
-	unsigned n = 0;
-	(void)pthread_mutex_lock(&recorder->lock);
-	for (unsigned i = 0; i < PC_RECORDER_HOLDS; i++) {
-		if (recorder->holds[i].used && recorder->holds[i].recording_id == 0) {
-			ids[n++] = recorder->holds[i].event_id;
-		}
-	}
-	(void)pthread_mutex_unlock(&recorder->lock);
-	return n;
-}
-
-/* Notes which recording these events' rows point to. */
-static void set_linked(
-	struct pc_recorder *recorder, const int64_t *ids, unsigned n, int64_t recording_id)
-{
-	(void)pthread_mutex_lock(&recorder->lock);
-	for (unsigned i = 0; i < n; i++) {
-		struct hold *hold = find_hold(recorder, ids[i]);
-		if (hold != NULL) {
-			hold->recording_id = recording_id;
-		}
-	}
-	(void)pthread_mutex_unlock(&recorder->lock);
-}
-
-/* The recording is no more: its events may have another one. */
-static void unlink_all(struct pc_recorder *recorder, int64_t recording_id)
-{
-	(void)pthread_mutex_lock(&recorder->lock);
-	for (unsigned i = 0; i < PC_RECORDER_HOLDS; i++) {
-		if (recorder->holds[i].recording_id == recording_id) {
-			recorder->holds[i].recording_id = 0;
-			recorder->holds[i].pictured = false;
-		}
-	}
-	(void)pthread_mutex_unlock(&recorder->lock);
-}
 
 /* Events that joined an open recording. */
 static void link_joined(struct pc_recorder *recorder)
 {
 	struct pc_storage *storage = recorder->storage;
-	int64_t ids[PC_RECORDER_HOLDS];
-	unsigned n = unlinked(recorder, ids);
+	int64_t ids[PC_HOLDS_MAX];
+	unsigned n = pc_holds_unlinked(&recorder->holds, ids);
 	if (n == 0 || pc_event_queue_write(storage) < 0) {
 		return; /* the rows are not there yet: the next turn tries again */
 	}
@@ -233,30 +93,17 @@ static void link_joined(struct pc_recorder *recorder)
 		pc_db_rollback(&storage->db);
 	}
 	if (r == 0) {
-		set_linked(recorder, ids, n, recorder->recording_id);
+		pc_holds_set_linked(&recorder->holds, ids, n, recorder->recording_id);
 	}
 }
 
-/* Thumbnails of the events that had begun when `fragment`, or the last key frame, was taken. */
-static void make_thumbnails(struct pc_recorder *recorder, struct pc_fragment *fragment, bool last)
+/* Thumbnails of the events that had begun by `ns`, from this key frame. */
+static void make_thumbnails(struct pc_recorder *recorder, struct pc_fragment *key, int64_t ns)
 {
-	for (;;) {
-		int64_t event_id = 0;
-		(void)pthread_mutex_lock(&recorder->lock);
-		for (unsigned i = 0; i < PC_RECORDER_HOLDS && event_id == 0; i++) {
-			struct hold *hold = &recorder->holds[i];
-			if (hold->used && !hold->pictured &&
-				hold->recording_id == recorder->recording_id &&
-				(last || fragment->capture_ns >= hold->start_ns)) {
-				hold->pictured = true;
-				event_id = hold->event_id;
-			}
-		}
-		(void)pthread_mutex_unlock(&recorder->lock);
-		if (event_id == 0) {
-			return;
-		}
-		int r = pc_thumbnail_make(recorder->storage, recorder->path, event_id, fragment);
+	int64_t event_id;
+	while ((event_id = pc_holds_next_picture(&recorder->holds, recorder->recording_id, ns)) !=
+		0) {
+		int r = pc_thumbnail_make(recorder->storage, recorder->path, event_id, key);
 		if (r < 0) {
 			pc_warn("camera %s: thumbnail of event %lld: %s, ignoring",
 				recorder->camera, (long long)event_id, pc_strerror(r));
@@ -290,7 +137,7 @@ static int commit_closed(struct pc_recorder *recorder)
 		return -EAGAIN;
 	}
 	if (recorder->closing_info.frames == 0) {
-		unlink_all(recorder, recorder->recording_id);
+		pc_holds_unlink(&recorder->holds, recorder->recording_id);
 	}
 	pc_storage_want_retention(storage);
 	return 0;
@@ -301,7 +148,7 @@ static void end_clip(struct pc_recorder *recorder, int err)
 {
 	struct pc_clip_info info = { 0 };
 	if (recorder->last_key != NULL && err == 0) {
-		make_thumbnails(recorder, recorder->last_key, true);
+		make_thumbnails(recorder, recorder->last_key, INT64_MAX); /* the best there is */
 	}
 	int r = pc_clip_finish(recorder->clip, &info);
 	if (r == -ENODATA) {
@@ -344,7 +191,7 @@ static int begin_clip(
 {
 	struct pc_storage *storage = recorder->storage;
 	struct pc_clip_info info;
-	int64_t ids[PC_RECORDER_HOLDS];
+	int64_t ids[PC_HOLDS_MAX];
 	int64_t start_utc_ms = pc_clock_utc_ms_of(first->capture_ns);
 	int r = create_file(recorder, kind, start_utc_ms, first->init);
 	if (r < 0) {
@@ -353,7 +200,8 @@ static int begin_clip(
 	pc_clip_get_info(recorder->clip, &info);
 	info.start_utc_ms = start_utc_ms;
 	/* The rows that are to point to it must be there; else link_joined() comes to it. */
-	unsigned n = pc_event_queue_write(storage) == 0 ? unlinked(recorder, ids) : 0;
+	unsigned n =
+		pc_event_queue_write(storage) == 0 ? pc_holds_unlinked(&recorder->holds, ids) : 0;
 	r = pc_recordings_declare(storage, recorder->camera, recorder->path, kind, &info, ids, n,
 		&recorder->recording_id);
 	if (r < 0) {
@@ -362,7 +210,7 @@ static int begin_clip(
 		pc_clip_remove(storage->root_fd, recorder->path);
 		goto fail;
 	}
-	set_linked(recorder, ids, n, recorder->recording_id);
+	pc_holds_set_linked(&recorder->holds, ids, n, recorder->recording_id);
 	recorder->init = pc_init_ref(first->init);
 	recorder->clip_start_ns = first->capture_ns;
 	recorder->last_ns = first->capture_ns;
@@ -487,7 +335,7 @@ static enum step write_batch(struct pc_recorder *recorder, int64_t until_ns, int
 		if (r == 0 && f->key) {
 			pc_fragment_unref(recorder->last_key);
 			recorder->last_key = pc_fragment_ref(f);
-			make_thumbnails(recorder, f, false);
+			make_thumbnails(recorder, f, f->capture_ns);
 		}
 		pc_fragment_unref(f);
 	}
@@ -517,7 +365,7 @@ static enum step drain(struct pc_recorder *recorder, int64_t until_ns)
 }
 
 /* true: there is more to do at once. */
-static bool record(struct pc_recorder *recorder, const struct demand *demand)
+static bool record(struct pc_recorder *recorder, const struct pc_demand *demand)
 {
 	link_joined(recorder);
 	int64_t until = demand->any ? demand->until_ns : recorder->last_ns;
@@ -536,7 +384,7 @@ static bool record(struct pc_recorder *recorder, const struct demand *demand)
 		end_clip(recorder, 0);
 	}
 	if (step == STEP_END) {
-		drop_holds(recorder, until);
+		pc_holds_drop(&recorder->holds, until);
 	}
 	return step == STEP_MORE || step == STEP_SPLIT;
 }
@@ -544,11 +392,11 @@ static bool record(struct pc_recorder *recorder, const struct demand *demand)
 static bool may_begin(struct pc_recorder *recorder)
 {
 	if (recorder->over) {
-		drop_holds(recorder, GOING_ON);
+		pc_holds_drop(&recorder->holds, GOING_ON);
 		return false;
 	}
 	if (!pc_storage_may_record(recorder->storage)) {
-		drop_holds(recorder, pc_clock_now_ns()); /* missed */
+		pc_holds_drop(&recorder->holds, pc_clock_now_ns()); /* missed */
 		return false;
 	}
 	return true;
@@ -562,7 +410,7 @@ static bool tick(struct pc_recorder *recorder)
 					 commit_closed(recorder) < 0)) {
 		return false;
 	}
-	struct demand demand = look_at_holds(recorder);
+	struct pc_demand demand = pc_holds_look(&recorder->holds);
 	if (recorder->clip == NULL) {
 		if (!demand.any) {
 			recorder->continues = false;
@@ -576,7 +424,7 @@ static bool tick(struct pc_recorder *recorder)
 						    : find_pre_roll(recorder, demand.from_ns);
 		if (first == NULL || first->capture_ns > demand.until_ns) {
 			/* No frames: wait as long as anybody does. */
-			drop_holds(recorder, pc_clock_now_ns() - NO_FRAMES_NS);
+			pc_holds_drop(&recorder->holds, pc_clock_now_ns() - NO_FRAMES_NS);
 			pc_fragment_unref(first);
 			return false;
 		}
@@ -601,7 +449,7 @@ bool pc_recorders_tick(struct pc_storage *storage)
 bool pc_recorders_busy(struct pc_storage *storage)
 {
 	for (struct pc_recorder *r = storage->recorders; r != NULL; r = r->following) {
-		if (r->clip != NULL || r->closing || look_at_holds(r).any) {
+		if (r->clip != NULL || r->closing || pc_holds_look(&r->holds).any) {
 			return true;
 		}
 	}
@@ -659,7 +507,8 @@ int pc_recorder_create(struct pc_storage *storage, const struct pc_recorder_conf
 	if (recorder == NULL) {
 		return -ENOMEM;
 	}
-	int r = -pthread_mutex_init(&recorder->lock, NULL);
+	int r = pc_holds_init(
+		&recorder->holds, (int64_t)(config->post_roll_s * (double)PC_NS_PER_S));
 	if (r < 0) {
 		free(recorder);
 		return r;
@@ -669,7 +518,6 @@ int pc_recorder_create(struct pc_storage *storage, const struct pc_recorder_conf
 	recorder->window = pc_window_ref(config->window);
 	recorder->stats = config->stats;
 	recorder->pre_roll_ns = (int64_t)(config->pre_roll_s * (double)PC_NS_PER_S);
-	recorder->post_roll_ns = (int64_t)(config->post_roll_s * (double)PC_NS_PER_S);
 	recorder->max_clip_ns = (int64_t)(config->max_clip_s * (double)PC_NS_PER_S);
 	(void)pc_storage_call(storage, add, recorder);
 	*ret_recorder = recorder;
@@ -683,6 +531,6 @@ void pc_recorder_destroy(struct pc_recorder *recorder)
 	}
 	(void)pc_storage_call(recorder->storage, take_out, recorder);
 	pc_window_unref(recorder->window);
-	(void)pthread_mutex_destroy(&recorder->lock);
+	pc_holds_finish(&recorder->holds);
 	free(recorder);
 }

@@ -11,7 +11,9 @@
  * written, fsync, row committed as closed. A start-up after a crash finishes what is open.
  * A JPEG thumbnail is made from a key frame near the start of the event.
  *
- * Nothing is recorded while there is no consent to video (pc_users_consent()).
+ * Nothing is recorded while there is no consent to video (pc_users_consent()). At most 32
+ * events of a camera hold at a time; one more has no recording. A disk that fails pauses
+ * recording; events that still go on when it is back go on in a new one.
  *
  * Thread: start, extend and stop from any, never block; the work runs on the storage thread.
  */

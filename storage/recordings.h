@@ -44,7 +44,8 @@ int pc_recordings_open_media(struct pc_storage *storage, int64_t recording_id, i
 	uint64_t *ret_size);
 
 /* Removes file and row by way of `garbage`, with fsync of the directory. 0, -ENOENT,
- * -EBUSY (still open). `reason` stands in the log of deletions. */
+ * -EBUSY (still open), -ENODEV (the recordings' disk is missing). `reason` stands in the log of
+ * deletions. Its events stay, without clip and thumbnail. */
 int pc_recordings_remove(struct pc_storage *storage, int64_t recording_id, const char *reason);
 
 #endif

@@ -1,6 +1,8 @@
 /* storage/storage.h - the data root: database, recordings, and the one thread that writes them.
  *
- * <root>/petcam.db            SQLite, WAL, one writer (the storage thread)
+ * <root>/petcam.db            SQLite, WAL, one writer (the storage thread); 0600
+ * <root>/recordings/storage.uuid   the disk's identity, also in the catalogue: missing or another
+ *                             one means another disk, and nothing is recorded or removed
  * <root>/recordings/<camera>/<yyyy>/<mm>/<dd>/<utc>_<event>.mp4   (and .jpg beside it)
  * <root>/keys/                0600, the http floor's
  * <root>/petcam.lock          held while a daemon runs on this root
@@ -44,7 +46,8 @@ void pc_storage_close(struct pc_storage *storage);
 
 const char *pc_storage_root(const struct pc_storage *storage);
 
-/* Waits until all that was queued before is written. For tests and shutdown. */
+/* Waits until all that was queued before is written, and recorders have taken what their
+ * windows hold; not for a disk that fails. For tests and shutdown. */
 void pc_storage_flush(struct pc_storage *storage);
 
 struct pc_storage_usage {

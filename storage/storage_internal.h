@@ -10,6 +10,7 @@
  * mp4.c           boxes
  * clip.c          one recording as a file: made, appended, indexed, closed
  * clip_scan.c     what of a file is whole (clip_internal.h)
+ * holds.c         the events of a camera that want video (holds_internal.h)
  * recorder.c      from window to clip, one a camera
  * thumbnail.c     JPEGs of events
  * reconcile.c     start: garbage, rows without files, files without rows, open clips
@@ -188,7 +189,6 @@ int pc_recordings_disown(struct pc_storage *storage, int64_t recording_id);
 int pc_garbage_finish(struct pc_storage *storage);
 
 /* recorder.c; storage */
-#define PC_RECORDER_HOLDS 32 /* events of one camera that want video at a time */
 bool pc_recorders_tick(struct pc_storage *storage); /* true: there is more to do at once */
 bool pc_recorders_busy(struct pc_storage *storage); /* something is held or open */
 

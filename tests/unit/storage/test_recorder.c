@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "storage/events.h"
+#include "storage/holds_internal.h"
 #include "storage/recordings.h"
 #include "storage/storage_internal.h"
 #include "storage/users.h"
@@ -332,22 +333,22 @@ static void test_many_holds(void)
 	struct rig rig;
 	rig_open(&rig, 0, 90, 60);
 	stream_push(&rig.stream, 60);
-	struct pc_event events[PC_RECORDER_HOLDS + 4];
-	for (unsigned i = 0; i < PC_RECORDER_HOLDS + 4; i++) {
+	struct pc_event events[PC_HOLDS_MAX + 4];
+	for (unsigned i = 0; i < PC_HOLDS_MAX + 4; i++) {
 		events[i] = hold(&rig, PC_EVENT_MOTION, 50);
 		pc_recorder_release(rig.recorder, 1000000 + i, 0);
 	}
 	pc_storage_flush(rig.storage);
-	for (unsigned i = 0; i < PC_RECORDER_HOLDS + 4; i++) {
+	for (unsigned i = 0; i < PC_HOLDS_MAX + 4; i++) {
 		release(&rig, &events[i], 55);
 	}
 	stream_push(&rig.stream, 60);
 	pc_storage_flush(rig.storage);
 	struct root_content content = rig_close(&rig);
 	test_int(content.recordings, 1);
-	test_int(content.events, PC_RECORDER_HOLDS + 4);
-	test_int(content.linked, PC_RECORDER_HOLDS);
-	test_int(content.thumbnails, PC_RECORDER_HOLDS);
+	test_int(content.events, PC_HOLDS_MAX + 4);
+	test_int(content.linked, PC_HOLDS_MAX);
+	test_int(content.thumbnails, PC_HOLDS_MAX);
 	root_remove(rig.root);
 }
 
