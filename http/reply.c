@@ -74,7 +74,6 @@ __attribute__((format(printf, 2, 3))) static void writer_format(
 {
 	char text[512];
 	va_list args;
-
 	va_start(args, format);
 	const int n = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
