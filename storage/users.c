@@ -37,8 +37,14 @@ static int load_retention(struct pc_storage *storage)
 	char text[16];
 	int r = pc_storage_setting_get(&storage->db, "retention_days", text, sizeof(text));
 	if (r == 0) {
-		long days = strtol(text, NULL, 10); /* our own row: 0 where it is nonsense */
-		atomic_store(&storage->retention_days, (int)(days < 0 ? 0 : days));
+		char *end;
+		errno = 0;
+		long days = strtol(text, &end, 10);
+		if (errno != 0 || end == text || *end != '\0' || days < 0 ||
+			days > RETENTION_DAYS_MAX) {
+			return -EILSEQ; /* the row is ours: somebody was in the catalogue */
+		}
+		atomic_store(&storage->retention_days, (int)days);
 	}
 	return r == -ENOENT ? 0 : r;
 }
