@@ -100,7 +100,7 @@ static void drop_oldest(struct pc_hls *hls)
 	segment_recycle(hls, hls->segments[0]);
 	hls->n_segments--;
 	hls->listed--;
-	memmove(hls->segments, hls->segments + 1, hls->n_segments * sizeof(hls->segments[0]));
+	memmove(hls->segments, hls->segments + 1, hls->n_segments * sizeof(struct hls_segment *));
 }
 
 static void unlist_oldest(struct pc_hls *hls)
@@ -292,22 +292,25 @@ static struct hls_segment *begin(struct pc_hls *hls, const struct pc_fragment *f
 	return segment;
 }
 
-/* 0 or -ENOMEM: then the segment is complete, or gone if this was its first fragment. */
-static int add(struct pc_hls *hls, struct hls_segment *segment, struct pc_fragment *fragment)
+/* There is no room for a fragment: the segment ends before it, or never was. true if that
+ * cut a part. */
+static bool give_up(struct pc_hls *hls, struct hls_segment *segment)
 {
-	if (segment_reserve(segment) < 0) {
-		starve(hls);
-		if (segment->n_fragments == 0) {
-			hls->n_segments--;
-			hls->next_msn--;
-			segment_recycle(hls, segment);
-		}
-		return -ENOMEM;
+	starve(hls);
+	if (segment->n_fragments > 0) {
+		return complete(hls, segment, NULL);
 	}
+	hls->n_segments--;
+	hls->next_msn--;
+	segment_recycle(hls, segment);
+	return false;
+}
+
+static void add(struct pc_hls *hls, struct hls_segment *segment, struct pc_fragment *fragment)
+{
 	segment->fragments[segment->n_fragments++] = pc_fragment_ref(fragment);
 	segment->size += fragment->size;
 	hls->starved = false;
-	return 0;
 }
 
 /* Not the frame that should follow: one that came after so long that the hole does not
@@ -346,12 +349,10 @@ static bool take_in(struct pc_hls *hls, struct pc_fragment *fragment)
 	if (segment == NULL) {
 		return cut; /* not shown: a segment starts with a key frame */
 	}
-	if (add(hls, segment, fragment) < 0) {
-		if (growing(hls) == segment) {
-			cut = complete(hls, segment, NULL) || cut;
-		}
-		return cut;
+	if (segment_reserve(segment) < 0) {
+		return give_up(hls, segment) || cut;
 	}
+	add(hls, segment, fragment);
 	if (is_full(hls, segment)) {
 		cut_part(hls, segment, fragment->decode_time + hls->frame, false);
 		cut = true;

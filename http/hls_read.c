@@ -103,7 +103,7 @@ static bool too_far(const struct pc_hls *hls, int64_t msn, int64_t part)
 	}
 	/* The advance part limit: three seconds of parts. */
 	const int64_t limit = hls->part_target < PC_MEDIA_TIMESCALE
-				      ? 3 * PC_MEDIA_TIMESCALE / hls->part_target
+				      ? INT64_C(3) * PC_MEDIA_TIMESCALE / hls->part_target
 				      : 3;
 	const int64_t last_part = msn > hls->last_msn ? -1 : (int64_t)hls->last_parts - 1;
 	return msn >= hls->last_msn && part > last_part + limit;

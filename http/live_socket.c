@@ -29,7 +29,7 @@
 #include "http/instant.h"
 
 #define HEAD_MAX 10 /* of a message to the client, RFC 6455 5.2 */
-#define MESSAGE_MIN (32 * 1024)
+#define MESSAGE_MIN ((size_t)32 * 1024)
 
 enum close_code { /* RFC 6455 7.4.1 */
 	CLOSE_NORMAL = 1000,
