@@ -116,7 +116,7 @@ int pc_motion_create(const struct pc_motion_config *config, struct pc_motion **r
 	motion->n = motion->columns * motion->rows;
 	const double lag = round(MOTION_LAG_S * config->rate);
 	motion->lag = lag < 1 ? 1 : lag > MOTION_LAG_MAX ? MOTION_LAG_MAX : (unsigned)lag;
-	motion->min_cells = fmaxf(1, (float)(config->min_area * motion->n));
+	motion->min_cells = larger(1, (float)(config->min_area * motion->n));
 	/* From half to twice as much over the range of the setting. */
 	motion->floor = FLOOR * exp2f((float)(1 - 2 * config->sensitivity));
 	const int r = allocate(motion);
@@ -229,7 +229,7 @@ static void look(
 		motion->jumped_ns = 0;
 		motion->withheld_until_ns = capture_ns + LIGHT_HOLD_NS;
 	}
-	motion->unrest = fmaxf(motion->light.unrest, motion->unrest * expf(-dt_s / UNREST_S));
+	motion->unrest = larger(motion->light.unrest, motion->unrest * expf(-dt_s / UNREST_S));
 	ret->learning = capture_ns - motion->first_ns < LEARNING_NS;
 	ret->light_change = capture_ns < motion->withheld_until_ns;
 	ret->unsteady = motion->unrest > UNREST_UNSTEADY || motion->restless > RESTLESS_UNSTEADY ||

@@ -33,28 +33,40 @@
 #define SETTLE_S 0.2f /* after a change of light */
 #define ABSORB_S 30.0f /* a thing that has stood this long is furniture */
 
+static inline void sum_line(const struct pc_motion *motion, const uint8_t *rgb, unsigned stride,
+	unsigned cell, size_t at)
+{
+	const float scale = 1.0f / (float)(cell * cell);
+	float *restrict r = motion->raw[0] + at;
+	float *restrict g = motion->raw[1] + at;
+	float *restrict b = motion->raw[2] + at;
+	for (unsigned x = 0; x < motion->columns; x++, rgb += 3 * cell) {
+		unsigned sums[MOTION_CHANNELS] = { 0 };
+		for (unsigned dy = 0; dy < cell; dy++) {
+			const uint8_t *pixel = rgb + (size_t)dy * stride;
+			for (unsigned dx = 0; dx < cell; dx++, pixel += 3) {
+				sums[0] += pixel[0];
+				sums[1] += pixel[1];
+				sums[2] += pixel[2];
+			}
+		}
+		r[x] = (float)sums[0] * scale;
+		g[x] = (float)sums[1] * scale;
+		b[x] = (float)sums[2] * scale;
+	}
+}
+
 static void sum_cells(struct pc_motion *motion, const uint8_t *rgb, unsigned stride)
 {
 	const unsigned cell = motion->cell;
-	const float scale = 1.0f / (float)(cell * cell);
 	for (unsigned y = 0; y < motion->rows; y++) {
 		const uint8_t *line = rgb + (size_t)y * cell * stride;
-		float *r = motion->raw[0] + (size_t)y * motion->columns;
-		float *g = motion->raw[1] + (size_t)y * motion->columns;
-		float *b = motion->raw[2] + (size_t)y * motion->columns;
-		for (unsigned x = 0; x < motion->columns; x++, line += 3 * cell) {
-			unsigned sums[MOTION_CHANNELS] = { 0 };
-			for (unsigned dy = 0; dy < cell; dy++) {
-				const uint8_t *pixel = line + (size_t)dy * stride;
-				for (unsigned dx = 0; dx < cell; dx++, pixel += 3) {
-					sums[0] += pixel[0];
-					sums[1] += pixel[1];
-					sums[2] += pixel[2];
-				}
-			}
-			r[x] = (float)sums[0] * scale;
-			g[x] = (float)sums[1] * scale;
-			b[x] = (float)sums[2] * scale;
+		const size_t at = (size_t)y * motion->columns;
+		/* 320 pixels are the rule: the compiler unrolls this one. */
+		if (cell == 2) {
+			sum_line(motion, line, stride, 2, at);
+		} else {
+			sum_line(motion, line, stride, cell, at);
 		}
 	}
 }
@@ -131,17 +143,17 @@ static void threshold(struct pc_motion *motion)
 	const float *restrict open = motion->open;
 	uint8_t *restrict flags = motion->flags;
 	const float floor = motion->floor;
-	const float moves_floor = fmaxf(
-		MOVES_FACTOR * floor, fminf(RESTLESS_MOVES * motion->restless, RESTLESS_MOVES_MAX));
+	const float moves_floor = larger(MOVES_FACTOR * floor,
+		smaller(RESTLESS_MOVES * motion->restless, RESTLESS_MOVES_MAX));
 	const float fore_more = RESTLESS_FORE * motion->restless;
 	for (unsigned i = 0; i < motion->n; i++) {
-		const float fore = fmaxf(floor, NOISE_FACTOR * noise[i]) + fore_more + doubt[i];
-		const float moves = fmaxf(moves_floor, NOISE_FACTOR * tremor[i]) + doubt[i];
+		const float fore = larger(floor, NOISE_FACTOR * noise[i]) + fore_more + doubt[i];
+		const float moves = larger(moves_floor, NOISE_FACTOR * tremor[i]) + doubt[i];
 		const float d = differs[i] * open[i];
 		unsigned flag = d > fore ? MOTION_FORE : 0;
 		flag |= d > SURE_FACTOR * fore ? MOTION_SURE : 0;
 		flag |= (d > fore) & (changes[i] > moves) ? MOTION_MOVES : 0;
-		flag |= (d > fore) & (sways[i] > fmaxf(moves, SWAYS_NOISE * noise[i]))
+		flag |= (d > fore) & (sways[i] > larger(moves, SWAYS_NOISE * noise[i]))
 				? MOTION_SWAYS
 				: 0;
 		flag |= flags[i] & MOTION_THING ? MOTION_WAS : 0;
@@ -159,7 +171,7 @@ static void look_under(struct pc_motion *motion)
 			continue;
 		}
 		const float d = distance_at(motion->now, motion->under, i);
-		if (d > fmaxf(motion->floor, NOISE_FACTOR * motion->noise[i]) + motion->doubt[i]) {
+		if (d > larger(motion->floor, NOISE_FACTOR * motion->noise[i]) + motion->doubt[i]) {
 			continue;
 		}
 		for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
@@ -178,7 +190,7 @@ static void feel_unrest(struct pc_motion *motion, float dt_s)
 {
 	unsigned counts[MEDIAN_BINS] = { 0 };
 	for (unsigned i = 0; i < motion->n; i++) {
-		const float change = fminf(motion->changes[i] * MEDIAN_SCALE, MEDIAN_BINS - 1);
+		const float change = smaller(motion->changes[i] * MEDIAN_SCALE, MEDIAN_BINS - 1);
 		counts[(unsigned)change] += motion->open[i] > 0;
 	}
 	unsigned below = 0;
@@ -188,7 +200,7 @@ static void feel_unrest(struct pc_motion *motion, float dt_s)
 	}
 	const float median = (float)bin / MEDIAN_SCALE;
 	const float fades = motion->restless * expf(-dt_s / RESTLESS_S);
-	motion->restless = fmaxf(median, fades);
+	motion->restless = larger(median, fades);
 }
 
 void motion_cells_compare(struct pc_motion *motion, float dt_s)
@@ -212,11 +224,19 @@ void motion_cells_absorb(struct pc_motion *motion, unsigned i)
 	motion->flags[i] = 0;
 }
 
-static void learn_noise(float *noise, float seen, float limit, float up, float down)
+/* Up fast and down slowly: about the 90th percentile. Cells with one of `flags` wait. */
+static void learn_noise(const struct pc_motion *motion, float *restrict noise,
+	const float *restrict seen, unsigned but, float dt_s)
 {
-	seen = fminf(seen, limit);
-	*noise += (seen - *noise) * (seen > *noise ? up : down);
-	*noise = fmaxf(*noise, NOISE_MIN);
+	const uint8_t *restrict flags = motion->flags;
+	const float up = 1 - expf(-dt_s / NOISE_UP_S);
+	const float down = 1 - expf(-dt_s / NOISE_DOWN_S);
+	const float limit = 3 * motion->floor;
+	for (unsigned i = 0; i < motion->n; i++) {
+		const float more = smaller(seen[i], limit) - noise[i];
+		const float part = flags[i] & but ? 0 : more > 0 ? up : down;
+		noise[i] = larger(noise[i] + more * part, NOISE_MIN);
+	}
 }
 
 /* The background goes with the light, below things too. */
@@ -236,40 +256,45 @@ static void follow_light(struct pc_motion *motion, float part)
 	}
 }
 
+/* How long things have stood, and what becomes of the others. */
+static void grow_old(struct pc_motion *motion, float dt_s)
+{
+	for (unsigned i = 0; i < motion->n; i++) {
+		if (!(motion->flags[i] & MOTION_THING)) {
+			motion->still_s[i] = 0;
+			continue;
+		}
+		/* Breathing is not moving away. */
+		const bool moves = motion->changes[i] > motion->floor;
+		motion->still_s[i] = moves ? 0 : motion->still_s[i] + dt_s;
+		if (motion->still_s[i] > ABSORB_S) {
+			motion_cells_absorb(motion, i);
+		}
+	}
+}
+
 void motion_cells_learn(struct pc_motion *motion, float dt_s, bool withheld)
 {
 	const float calm = 1 - expf(-dt_s / (withheld ? SETTLE_S : LEARN_S));
 	const float strange = 1 - expf(-dt_s / (withheld ? SETTLE_S : STRANGE_S));
-	const float up = 1 - expf(-dt_s / NOISE_UP_S);
-	const float down = 1 - expf(-dt_s / NOISE_DOWN_S);
-	const float limit = 3 * motion->floor;
 	if (!motion->light.even) {
 		follow_light(motion, 1 - expf(-dt_s / LIGHT_S));
 	}
+	learn_noise(motion, motion->tremor, motion->changes, MOTION_MOVES, dt_s);
+	learn_noise(motion, motion->noise, motion->differs, MOTION_FORE | MOTION_THING, dt_s);
+	float *restrict pace = motion->doubt; /* of no more use in this picture */
 	for (unsigned i = 0; i < motion->n; i++) {
 		const unsigned flags = motion->flags[i];
-		if (!(flags & MOTION_MOVES)) {
-			learn_noise(&motion->tremor[i], motion->changes[i], limit, up, down);
-		}
-		if (flags & MOTION_THING) {
-			/* Breathing is not moving away. */
-			motion->still_s[i] =
-				motion->changes[i] > motion->floor ? 0 : motion->still_s[i] + dt_s;
-			if (motion->still_s[i] > ABSORB_S) {
-				motion_cells_absorb(motion, i);
-			}
-			continue;
-		}
-		motion->still_s[i] = 0;
-		const bool fore = flags & MOTION_FORE;
-		if (!fore) {
-			learn_noise(&motion->noise[i], motion->differs[i], limit, up, down);
-		}
-		const float part = fore ? strange : calm;
-		for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
-			motion->back[c][i] += (motion->raw[c][i] - motion->back[c][i]) * part;
+		pace[i] = flags & MOTION_THING ? 0 : flags & MOTION_FORE ? strange : calm;
+	}
+	for (unsigned c = 0; c < MOTION_CHANNELS; c++) {
+		const float *restrict raw = motion->raw[c];
+		float *restrict back = motion->back[c];
+		for (unsigned i = 0; i < motion->n; i++) {
+			back[i] += (raw[i] - back[i]) * pace[i];
 		}
 	}
+	grow_old(motion, dt_s);
 }
 
 void motion_cells_rebase(struct pc_motion *motion)

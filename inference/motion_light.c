@@ -37,7 +37,7 @@ int motion_light_init(struct motion_light *light, unsigned columns, unsigned row
 		return -ENOMEM;
 	}
 	for (unsigned x = 0; x < columns; x++) {
-		const float at = fmaxf(0, ((float)x + 0.5f) / (float)light->block - 0.5f);
+		const float at = larger(0, ((float)x + 0.5f) / (float)light->block - 0.5f);
 		const unsigned left = (unsigned)at;
 		const bool last = left + 1 >= light->columns;
 		light->lefts[x] = (uint16_t)(last ? light->columns - 1 : left);
@@ -67,8 +67,9 @@ static void count_ratios(struct pc_motion *motion, unsigned channel)
 		const float *open = motion->open + at;
 		float *ratios = motion->scratch;
 		for (unsigned x = 0; x < motion->columns; x++) {
-			ratios[x] = fminf((raw[x] + MOTION_DARK) / (back[x] + MOTION_DARK) * UNITY,
-				MOTION_BINS - 1);
+			ratios[x] =
+				smaller((raw[x] + MOTION_DARK) / (back[x] + MOTION_DARK) * UNITY,
+					MOTION_BINS - 1);
 		}
 		uint16_t *histogram = light->histograms +
 				      (size_t)(y / light->block) * light->columns * MOTION_BINS;
@@ -154,7 +155,7 @@ static void divide_line(struct pc_motion *motion, unsigned channel, unsigned y)
 {
 	const struct motion_light *light = &motion->light;
 	const float *gains = light->gains + (size_t)channel * light->columns * light->rows;
-	const float at = fmaxf(0, ((float)y + 0.5f) / (float)light->block - 0.5f);
+	const float at = larger(0, ((float)y + 0.5f) / (float)light->block - 0.5f);
 	const unsigned top = (unsigned)at < light->rows ? (unsigned)at : light->rows - 1;
 	const unsigned bottom = top + 1 < light->rows ? top + 1 : top;
 	const float share = at - (float)top;
@@ -171,7 +172,8 @@ static void divide_line(struct pc_motion *motion, unsigned channel, unsigned y)
 		const float raw = motion->raw[channel][from + x] + MOTION_DARK;
 		const float even = raw / gain;
 		motion->now[channel][from + x] = even - MOTION_DARK;
-		motion->doubt[from + x] = fmaxf(motion->doubt[from + x], DOUBT * fabsf(raw - even));
+		motion->doubt[from + x] =
+			larger(motion->doubt[from + x], DOUBT * fabsf(raw - even));
 	}
 }
 
