@@ -196,8 +196,8 @@ static void test_slow_viewer(void)
 	test_int(slow.seen[2], 3);
 	test_assert(slow.seen[3] > 600 && slow.seen[3] % 30 == 1);
 	test_int(slow.inits, 1); /* the same epoch: the init segment is there already */
-	if (quick.stats.viewer_skips == 0) {
-		test_int(quick.n, 700);
+	if (quick.stats.viewer_skips == 0) { /* unless this machine let it sleep through 12 s */
+		test_int(quick.n, 700 - quick.seen[0] + 1);
 	}
 	stream_close(&s);
 }
