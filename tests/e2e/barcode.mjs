@@ -4,11 +4,16 @@
 
 const COLUMNS = 40;
 
-/** `nowMs` completes the 40 bits of time. {frame, utcMs}, or null where sync or CRC do not fit. */
-export function readBarcode(rgba, width, height, nowMs) {
+/** Side of a cell in a picture `width` pixels wide: the twin of pc_barcode_cell. */
+export function barcodeCell(width) {
+  return Math.max(4, (width >> 6) & ~1);
+}
+
+/** Reads the top left corner of `rgba`, `width` pixels wide; `cell` is that of the whole picture.
+ * `nowMs` completes the 40 bits of time. {frame, utcMs}, or null where sync or CRC do not fit. */
+export function readBarcode(rgba, width, height, cell, nowMs) {
   const columns = 40;
   const bitsN = 80;
-  const cell = Math.max(4, (width >> 6) & ~1);
   if (width < columns * cell || height < 2 * cell) {
     return null;
   }
@@ -63,7 +68,7 @@ export function drawBarcode(rgba, width, frame, utcMs) {
     crc = ((crc << 1) & 0xfff) ^ (out ? 0x80f : 0);
   }
   bits.push(...bitsOf(crc, 12));
-  const cell = Math.max(4, (width >> 6) & ~1);
+  const cell = barcodeCell(width);
   for (let y = 0; y < 2 * cell; y++) {
     for (let x = 0; x < COLUMNS * cell; x++) {
       const bit = bits[Math.floor(y / cell) * COLUMNS + Math.floor(x / cell)];

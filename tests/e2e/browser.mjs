@@ -7,7 +7,7 @@ import { mkdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
 import assert from "node:assert/strict";
-import { readBarcode } from "./barcode.mjs";
+import { barcodeCell, readBarcode } from "./barcode.mjs";
 
 const { chromium } = createRequire(new URL("../../http/web/package.json", import.meta.url))("playwright-core");
 
@@ -92,7 +92,7 @@ export async function shownBarcode(page) {
       return null;
     }
     const nowMs = performance.timeOrigin + performance.now();
-    const height = Math.max(4, (video.videoWidth >> 6) & ~1) * 2;
+    const height = 80; // more than two cells
     const canvas = new OffscreenCanvas(video.videoWidth, height);
     const context = canvas.getContext("2d", { willReadFrequently: true });
     context.drawImage(video, 0, 0, canvas.width, height, 0, 0, canvas.width, height);
@@ -104,7 +104,8 @@ export async function shownBarcode(page) {
   if (shot === null) {
     return null;
   }
-  const code = readBarcode(Uint8ClampedArray.from(shot.pixels), shot.width, shot.height, shot.nowMs);
+  const code = readBarcode(
+    Uint8ClampedArray.from(shot.pixels), shot.width, shot.height, barcodeCell(shot.width), shot.nowMs);
   return code === null ? null : { ...code, ageMs: shot.nowMs - code.utcMs };
 }
 

@@ -1,6 +1,6 @@
 """tests/e2e/run.py - a browser test: starts the daemon, then node with the script.
 
-    run.py SCRIPT.mjs [--set path=value]... [-- ARGUMENTS OF THE SCRIPT]
+    run.py SCRIPT.mjs [--set path=value]...
 
 The script writes "@stop", "@start" or "@kill" on a line of its own to have that done to the
 daemon, and reads "done" when it has been.
@@ -72,16 +72,16 @@ def serve(petcam, node):
 
 def main(arguments):
     script, *rest = arguments
-    own, _, theirs = (rest, None, []) if "--" not in rest else (
-        rest[:rest.index("--")], None, rest[rest.index("--") + 1:])
-    settings = {"cameras.[0].source": "demo", "log.level": "info"}
-    while own and own[0] == "--set":
-        path, value = own[1].split("=", 1)
+    settings = {"cameras.[0].source": "demo"}
+    while rest:
+        option, pair, *rest = rest
+        if option != "--set":
+            sys.exit(__doc__)
+        path, value = pair.split("=", 1)
         settings[path] = json.loads(value)
-        own = own[2:]
     check()
     with Petcam(settings=settings) as petcam:
-        status = serve(petcam, spawn(petcam, script, theirs))
+        status = serve(petcam, spawn(petcam, script, []))
         if status != 0:
             print("log of petcamd:\n" + petcam.log()[-4000:])
     return status

@@ -1,6 +1,9 @@
 // The list of events as it is shown: newest first, each once, kept fresh by the event stream.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { api, followEvents, type EventQuery, type PetEvent } from "./api";
+
+/** An event is told when it begins; its clip and its still are there a key frame later. */
+const STILL_AFTER_MS = 2000;
 
 export interface EventList {
   /** undefined: not loaded yet. */
@@ -25,6 +28,8 @@ function merged(old: PetEvent[], more: PetEvent[]): PetEvent[] {
  * component another key for another query. */
 export function useEvents(query: EventQuery, fits: (event: PetEvent) => boolean): EventList {
   const [events, setEvents] = useState<PetEvent[]>();
+  const shown = useRef<PetEvent[] | undefined>(undefined);
+  shown.current = events;
   const [cursor, setCursor] = useState<string | null>(null);
   const [problem, setProblem] = useState("");
   const [loading, setLoading] = useState(false);
@@ -36,15 +41,13 @@ export function useEvents(query: EventQuery, fits: (event: PetEvent) => boolean)
       api.events(query, abort.signal).then(
         (page) => {
           // A stream that was away for long leaves a gap below this page: begin anew then.
-          setEvents((old) => {
-            const known = new Set(old?.map((event) => event.event_id));
-            const joins = page.next_cursor === null || page.items.some((event) => known.has(event.event_id));
-            if (old !== undefined && joins) {
-              return merged(old, page.items);
-            }
+          const known = new Set(shown.current?.map((event) => event.event_id));
+          if (page.items.some((event) => known.has(event.event_id))) {
+            merge(page.items);
+          } else {
+            setEvents(page.items);
             setCursor(page.next_cursor);
-            return page.items;
-          });
+          }
           setProblem("");
         },
         (error: Error) => {
@@ -55,12 +58,19 @@ export function useEvents(query: EventQuery, fits: (event: PetEvent) => boolean)
       );
     };
     load();
+    let stillTimer = 0;
     const stop = followEvents((event) => {
-      if (fits(event)) {
-        merge([event]);
+      if (!fits(event)) {
+        return;
+      }
+      merge([event]);
+      if (event.media?.thumbnail == null) {
+        window.clearTimeout(stillTimer);
+        stillTimer = window.setTimeout(load, STILL_AFTER_MS);
       }
     }, load);
     return () => {
+      window.clearTimeout(stillTimer);
       abort.abort();
       stop();
     };

@@ -16,7 +16,6 @@ export function openHls(
     // Behind by more than the server's hold-back: play a little faster.
     maxLiveSyncPlaybackRate: 1.2,
     liveSyncOnStallIncrease: 0.1,
-    liveMaxLatencyDurationCount: 6,
   });
   let timer = 0;
   hls.on(Hls.Events.ERROR, (_, data) => {

@@ -25,15 +25,20 @@ export interface InstantEvents {
   state(state: InstantState, why: string): void;
 }
 
-const SLACK_MIN_S = 0.025;
-const SLACK_MAX_S = 0.2;
+const SLACK_MIN_S = 0.012;
+const SLACK_MAX_S = 0.15;
 /** Added to the target when the picture ran dry; and taken off each second that it did not. */
-const SLACK_MORE_S = 0.015;
-const SLACK_LESS_S = 0.0005;
+const SLACK_MORE_S = 0.01;
+const SLACK_LESS_S = 0.001;
 /** Nearer to the target than this: normal speed. */
-const SLACK_FINE_S = 0.008;
-const RATE_LOW = 0.94;
-const RATE_HIGH = 1.12;
+const SLACK_FINE_S = 0.006;
+/** Far from the target (after the start: up to a key frame's distance) it is approached quickly,
+ * near it slowly: the slack is only known over a second. */
+const SLACK_FAR_S = 0.08;
+const GAIN_FAR = 1;
+const GAIN_NEAR = 0.5;
+const RATE_LOW = 0.95;
+const RATE_HIGH = 1.6;
 /** More slack than this is jumped over: it would take long to make up for. */
 const JUMP_S = 1;
 /** Played video that is kept. */
@@ -321,8 +326,8 @@ export class InstantPlayer {
       return;
     }
     const off = slack - this.#target;
-    const rate =
-      Math.abs(off) < SLACK_FINE_S ? 1 : Math.min(RATE_HIGH, Math.max(RATE_LOW, 1 + off));
+    const gain = off > SLACK_FAR_S ? GAIN_FAR : Math.abs(off) > SLACK_FINE_S ? GAIN_NEAR : 0;
+    const rate = Math.min(RATE_HIGH, Math.max(RATE_LOW, 1 + gain * off));
     const rounded = Math.round(rate * 100) / 100;
     if (this.#video.playbackRate !== rounded) {
       this.#video.playbackRate = rounded;
