@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -128,17 +129,21 @@ static void write_storage(FILE *out, struct pc_request *request)
 /* Resident bytes by /proc; 0 when it is not there. */
 static uint64_t resident_bytes(void)
 {
+	char line[128] = "";
 	FILE *file = fopen("/proc/self/statm", "re");
 	if (file == NULL) {
 		return 0;
 	}
-	uint64_t total = 0;
-	uint64_t resident = 0;
-	if (fscanf(file, "%" SCNu64 " %" SCNu64, &total, &resident) != 2) {
-		resident = 0;
-	}
+	const bool read = fgets(line, sizeof(line), file) != NULL;
 	fclose(file);
-	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+	const char *second = read ? strchr(line, ' ') : NULL; /* pages: total resident ... */
+	if (second == NULL) {
+		return 0;
+	}
+	char *end = NULL;
+	errno = 0;
+	const unsigned long long pages = strtoull(second + 1, &end, 10);
+	return errno != 0 || *end != ' ' ? 0 : pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static double of_timeval(struct timeval t)

@@ -1,4 +1,8 @@
-/* tests/support/fault.c - see fault.h. Linked with -Wl,--wrap for each function below. */
+/* tests/support/fault.c - see fault.h. Linked with -Wl,--wrap for each function below.
+ *
+ * Meson asks for 64-bit file offsets, and the C library then gives open, pwrite ... other
+ * names (open64, pwrite64): both are wrapped.
+ */
 #include "tests/support/fault.h"
 
 #include <errno.h>
@@ -55,92 +59,60 @@ static bool fails(enum fault_kind kind)
 	return true;
 }
 
-/* clang-format off */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t n);
-void *__real_aligned_alloc(size_t align, size_t size);
-int __real_posix_memalign(void **ret, size_t align, size_t size);
-ssize_t __real_write(int fd, const void *data, size_t n);
-ssize_t __real_pwrite(int fd, const void *data, size_t n, off_t at);
-ssize_t __real_writev(int fd, const struct iovec *v, int n);
-ssize_t __real_pwritev(int fd, const struct iovec *v, int n, off_t at);
-int __real_fsync(int fd);
-int __real_fdatasync(int fd);
-int __real_open(const char *path, int flags, mode_t mode);
-int __real_openat(int dir, const char *path, int flags, mode_t mode);
-int __real_memfd_create(const char *name, unsigned flags);
-int __real_mkdir(const char *path, mode_t mode);
-int __real_rename(const char *from, const char *to);
-int __real_unlink(const char *path);
-int __real_unlinkat(int dir, const char *path, int flags);
-
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t n);
-void *__wrap_aligned_alloc(size_t align, size_t size);
-int __wrap_posix_memalign(void **ret, size_t align, size_t size);
-ssize_t __wrap_write(int fd, const void *data, size_t n);
-ssize_t __wrap_pwrite(int fd, const void *data, size_t n, off_t at);
-ssize_t __wrap_writev(int fd, const struct iovec *v, int n);
-ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t at);
-int __wrap_fsync(int fd);
-int __wrap_fdatasync(int fd);
-int __wrap_open(const char *path, int flags, ...);
-int __wrap_openat(int dir, const char *path, int flags, ...);
-int __wrap_memfd_create(const char *name, unsigned flags);
-int __wrap_mkdir(const char *path, mode_t mode);
-int __wrap_rename(const char *from, const char *to);
-int __wrap_unlink(const char *path);
-int __wrap_unlinkat(int dir, const char *path, int flags);
-
-void *__wrap_malloc(size_t size) { return fails(FAULT_ALLOC) ? NULL : __real_malloc(size); }
-void *__wrap_calloc(size_t n, size_t size) { return fails(FAULT_ALLOC) ? NULL : __real_calloc(n, size); }
-void *__wrap_realloc(void *old, size_t size) { return fails(FAULT_ALLOC) ? NULL : __real_realloc(old, size); }
-char *__wrap_strdup(const char *text) { return fails(FAULT_ALLOC) ? NULL : __real_strdup(text); }
-char *__wrap_strndup(const char *text, size_t n) { return fails(FAULT_ALLOC) ? NULL : __real_strndup(text, n); }
-void *__wrap_aligned_alloc(size_t align, size_t size) { return fails(FAULT_ALLOC) ? NULL : __real_aligned_alloc(align, size); }
-int __wrap_posix_memalign(void **ret, size_t align, size_t size) { return fails(FAULT_ALLOC) ? ENOMEM : __real_posix_memalign(ret, align, size); }
-ssize_t __wrap_write(int fd, const void *data, size_t n) { return fails(FAULT_WRITE) ? -1 : __real_write(fd, data, n); }
-ssize_t __wrap_pwrite(int fd, const void *data, size_t n, off_t at) { return fails(FAULT_WRITE) ? -1 : __real_pwrite(fd, data, n, at); }
-ssize_t __wrap_writev(int fd, const struct iovec *v, int n) { return fails(FAULT_WRITE) ? -1 : __real_writev(fd, v, n); }
-ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t at) { return fails(FAULT_WRITE) ? -1 : __real_pwritev(fd, v, n, at); }
-int __wrap_fsync(int fd) { return fails(FAULT_SYNC) ? -1 : __real_fsync(fd); }
-int __wrap_fdatasync(int fd) { return fails(FAULT_SYNC) ? -1 : __real_fdatasync(fd); }
-int __wrap_memfd_create(const char *name, unsigned flags) { return fails(FAULT_OPEN) ? -1 : __real_memfd_create(name, flags); }
-int __wrap_mkdir(const char *path, mode_t mode) { return fails(FAULT_OPEN) ? -1 : __real_mkdir(path, mode); }
-int __wrap_rename(const char *from, const char *to) { return fails(FAULT_NAME) ? -1 : __real_rename(from, to); }
-int __wrap_unlink(const char *path) { return fails(FAULT_NAME) ? -1 : __real_unlink(path); }
-int __wrap_unlinkat(int dir, const char *path, int flags) { return fails(FAULT_NAME) ? -1 : __real_unlinkat(dir, path, flags); }
-/* clang-format on */
-
-/* The mode argument is there only when a file may be made. */
-static mode_t mode_of(int flags, va_list args)
-{
-	if ((flags & (O_CREAT | O_TMPFILE)) == 0) {
-		return 0;
+/* WRAP(kind, what a failed call returns, its result, its name, parameters, arguments) */
+#define WRAP(kind, failed, type, name, parameters, arguments)                                      \
+	type __real_##name parameters;                                                             \
+	type __wrap_##name parameters;                                                             \
+	type __wrap_##name parameters                                                              \
+	{                                                                                          \
+		return fails(kind) ? (failed) : __real_##name arguments;                           \
 	}
-	return (mode_t)va_arg(args, unsigned);
-}
 
-int __wrap_open(const char *path, int flags, ...)
-{
-	va_list args;
-	va_start(args, flags);
-	mode_t mode = mode_of(flags, args);
-	va_end(args);
-	return fails(FAULT_OPEN) ? -1 : __real_open(path, flags, mode);
-}
+/* As WRAP, for open and its kin: the mode is there only when a file may be made. */
+#define WRAP_OPEN(name, parameters, arguments)                                                     \
+	int __real_##name parameters;                                                              \
+	int __wrap_##name parameters;                                                              \
+	int __wrap_##name parameters                                                               \
+	{                                                                                          \
+		va_list args;                                                                      \
+		va_start(args, flags);                                                             \
+		const mode_t mode =                                                                \
+			(flags & (O_CREAT | O_TMPFILE)) == 0 ? 0 : (mode_t)va_arg(args, unsigned); \
+		va_end(args);                                                                      \
+		return fails(FAULT_OPEN) ? -1 : __real_##name arguments;                           \
+	}
 
-int __wrap_openat(int dir, const char *path, int flags, ...)
-{
-	va_list args;
-	va_start(args, flags);
-	mode_t mode = mode_of(flags, args);
-	va_end(args);
-	return fails(FAULT_OPEN) ? -1 : __real_openat(dir, path, flags, mode);
-}
+/* clang-format off */
+WRAP(FAULT_ALLOC, NULL, void *, malloc, (size_t size), (size))
+WRAP(FAULT_ALLOC, NULL, void *, calloc, (size_t n, size_t size), (n, size))
+WRAP(FAULT_ALLOC, NULL, void *, realloc, (void *old, size_t size), (old, size))
+WRAP(FAULT_ALLOC, NULL, char *, strdup, (const char *text), (text))
+WRAP(FAULT_ALLOC, NULL, char *, strndup, (const char *text, size_t n), (text, n))
+WRAP(FAULT_ALLOC, NULL, void *, aligned_alloc, (size_t align, size_t size), (align, size))
+WRAP(FAULT_ALLOC, ENOMEM, int, posix_memalign, (void **ret, size_t align, size_t size), (ret, align, size))
+
+WRAP(FAULT_WRITE, -1, ssize_t, write, (int fd, const void *data, size_t n), (fd, data, n))
+WRAP(FAULT_WRITE, -1, ssize_t, pwrite, (int fd, const void *data, size_t n, off_t at), (fd, data, n, at))
+WRAP(FAULT_WRITE, -1, ssize_t, pwrite64, (int fd, const void *data, size_t n, off_t at), (fd, data, n, at))
+WRAP(FAULT_WRITE, -1, ssize_t, writev, (int fd, const struct iovec *v, int n), (fd, v, n))
+WRAP(FAULT_WRITE, -1, ssize_t, pwritev, (int fd, const struct iovec *v, int n, off_t at), (fd, v, n, at))
+WRAP(FAULT_WRITE, -1, ssize_t, pwritev64, (int fd, const struct iovec *v, int n, off_t at), (fd, v, n, at))
+
+WRAP(FAULT_SYNC, -1, int, fsync, (int fd), (fd))
+WRAP(FAULT_SYNC, -1, int, fdatasync, (int fd), (fd))
+
+WRAP_OPEN(open, (const char *path, int flags, ...), (path, flags, mode))
+WRAP_OPEN(open64, (const char *path, int flags, ...), (path, flags, mode))
+WRAP_OPEN(openat, (int dir, const char *path, int flags, ...), (dir, path, flags, mode))
+WRAP_OPEN(openat64, (int dir, const char *path, int flags, ...), (dir, path, flags, mode))
+WRAP(FAULT_OPEN, -1, int, memfd_create, (const char *name, unsigned flags), (name, flags))
+WRAP(FAULT_OPEN, -1, int, mkdir, (const char *path, mode_t mode), (path, mode))
+WRAP(FAULT_OPEN, -1, int, mkdirat, (int dir, const char *path, mode_t mode), (dir, path, mode))
+
+WRAP(FAULT_NAME, -1, int, rename, (const char *from, const char *to), (from, to))
+WRAP(FAULT_NAME, -1, int, renameat, (int a, const char *from, int b, const char *to), (a, from, b, to))
+WRAP(FAULT_NAME, -1, int, unlink, (const char *path), (path))
+WRAP(FAULT_NAME, -1, int, unlinkat, (int dir, const char *path, int flags), (dir, path, flags))
+WRAP(FAULT_NAME, -1, int, ftruncate, (int fd, off_t size), (fd, size))
+WRAP(FAULT_NAME, -1, int, ftruncate64, (int fd, off_t size), (fd, size))
+/* clang-format on */

@@ -22,8 +22,8 @@ enum fault_kind {
 	FAULT_ALLOC, /* malloc calloc realloc strdup strndup aligned_alloc posix_memalign */
 	FAULT_WRITE, /* write pwrite writev pwritev */
 	FAULT_SYNC, /* fsync fdatasync */
-	FAULT_OPEN, /* open openat memfd_create mkdir */
-	FAULT_NAME, /* rename unlink unlinkat */
+	FAULT_OPEN, /* open openat memfd_create mkdir mkdirat */
+	FAULT_NAME, /* rename renameat unlink unlinkat ftruncate */
 	FAULT_KINDS,
 };
 
