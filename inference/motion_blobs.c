@@ -11,7 +11,8 @@
 #define REACH 2 /* cells */
 #define KNOWN_PART 0.3f
 #define MOVING_PART 0.1f
-#define GHOST_EDGES 1.5f
+#define GHOST_EDGES 2.0f
+#define GHOST_STIRS 0.02f /* of its cells may change: noise */
 #define SURE_PART 0.1f /* of a thing's cells must differ beyond doubt */
 
 static uint32_t root_of(struct motion_run *runs, uint32_t i)
@@ -103,8 +104,10 @@ static void add_rims(
 	const float *back = motion->back[1] + run->y * motion->columns;
 	const unsigned rims[] = { run->from, run->to - 1u };
 	for (unsigned i = 0; i < 2; i++) {
-		blob->edges_now += step(now, rims[i], motion->columns);
-		blob->edges_back += step(back, rims[i], motion->columns);
+		const float more =
+			step(now, rims[i], motion->columns) - step(back, rims[i], motion->columns);
+		blob->edges_now += larger(more, 0);
+		blob->edges_back += larger(-more, 0);
 	}
 }
 
@@ -138,7 +141,8 @@ static bool is_thing(const struct pc_motion *motion, const struct motion_blob *b
  * for background, has it in the background. */
 static bool is_ghost(const struct motion_blob *blob)
 {
-	return blob->moving == 0 && blob->swaying == 0 &&
+	const float stirs = (float)(blob->moving + blob->swaying);
+	return stirs <= GHOST_STIRS * (float)blob->cells &&
 	       blob->edges_back > GHOST_EDGES * blob->edges_now;
 }
 

@@ -47,7 +47,7 @@ struct motion_blob {
 	unsigned moving;
 	unsigned swaying;
 	unsigned known; /* part of a thing already */
-	float edges_now, edges_back; /* at its left and right rims, in either picture */
+	float edges_now, edges_back; /* steeper here, or there, at its left and right rims */
 };
 
 struct pc_motion {
