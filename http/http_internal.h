@@ -115,8 +115,8 @@ const char *pc_request_header(const struct pc_request *request, const char *name
  * given twice, longer than size - 1). */
 int pc_request_query(const struct pc_request *request, const char *name, char *out, size_t size);
 /* Strict integer within min..max: 0; -ENOENT; -EINVAL. */
-int pc_request_query_int(const struct pc_request *request, const char *name, int64_t min,
-	int64_t max, int64_t *ret);
+int pc_request_query_int(
+	const struct pc_request *request, const char *name, int64_t min, int64_t max, int64_t *ret);
 /* A path parameter as a positive id: 0 or -EINVAL. */
 int pc_request_id(const struct pc_request *request, unsigned param, int64_t *ret_id);
 /* Whether If-None-Match has this etag ("\"42\"", with its quotes): a GET may be answered 304. */
@@ -182,11 +182,11 @@ struct pc_http_camera_entry {
 };
 const struct pc_http_config *pc_http_config(const struct pc_http_server *server);
 unsigned pc_http_cameras(const struct pc_http_server *server);
-const struct pc_http_camera_entry *pc_http_camera_at(const struct pc_http_server *server,
-	unsigned i);
+const struct pc_http_camera_entry *pc_http_camera_at(
+	const struct pc_http_server *server, unsigned i);
 /* NULL: no such camera. */
-const struct pc_http_camera_entry *pc_http_camera_find(const struct pc_http_server *server,
-	const char *id);
+const struct pc_http_camera_entry *pc_http_camera_find(
+	const struct pc_http_server *server, const char *id);
 struct pc_auth *pc_http_auth(struct pc_http_server *server);
 const struct pc_static *pc_http_static(const struct pc_http_server *server);
 /* Counts the viewers (instant and live.mp4): false when max_viewers is reached. */
@@ -202,11 +202,11 @@ void pc_auth_destroy(struct pc_auth *auth);
 const char *pc_auth_setup_code(struct pc_auth *auth); /* NULL once an owner exists */
 /* Fills request->who from Authorization, cookie, ?token= or ~TOKEN. Wrong or expired
  * credentials leave it unauthenticated. */
-void pc_auth_identify(struct pc_auth *auth, struct pc_request *request,
-	const struct pc_route *route);
+void pc_auth_identify(
+	struct pc_auth *auth, struct pc_request *request, const struct pc_route *route);
 /* A media token for playlists and single files. Returns its length. */
-int pc_auth_media_token(struct pc_auth *auth, const struct pc_identity *who, char *out,
-	size_t size);
+int pc_auth_media_token(
+	struct pc_auth *auth, const struct pc_identity *who, char *out, size_t size);
 
 /* api_live.c: Civetweb's WebSocket callbacks for the route with `websocket` set. */
 int pc_live_websocket_accept(struct pc_request *request); /* 0: go on; else a reply was sent */

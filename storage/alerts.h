@@ -20,18 +20,19 @@ struct pc_alert_config {
 	int64_t pet_id; /* 0: all pets */
 	unsigned no_event_threshold; /* minutes, 1..43200 */
 	bool has_quiet_hours;
-	unsigned quiet_from_min, quiet_to_min; /* minutes of the local day; from > to wraps midnight */
+	unsigned quiet_from_min,
+		quiet_to_min; /* minutes of the local day; from > to wraps midnight */
 	char channels[PC_ALERT_CHANNELS_MAX][32]; /* "app"; "" ends the list */
 	int64_t created_utc_ms;
 };
 
 /* Replaces the rule of the same user and pet, or adds one. 0 and its id; -ENOSPC: too many;
  * -ENOENT: no such pet. */
-int pc_alert_config_put(struct pc_storage *storage, const struct pc_alert_config *config,
-	int64_t *ret_config_id);
+int pc_alert_config_put(
+	struct pc_storage *storage, const struct pc_alert_config *config, int64_t *ret_config_id);
 /* All rules, at most `max`; *ret_n of them. */
-int pc_alert_config_list(struct pc_storage *storage, struct pc_alert_config *configs, unsigned max,
-	unsigned *ret_n);
+int pc_alert_config_list(
+	struct pc_storage *storage, struct pc_alert_config *configs, unsigned max, unsigned *ret_n);
 /* Rises with every change of a rule: the engine reloads when it differs. */
 uint64_t pc_alert_config_version(struct pc_storage *storage);
 

@@ -46,8 +46,7 @@ void pc_recorder_destroy(struct pc_recorder *recorder);
 
 /* The event (already begun in storage/events.h) wants video from start_ns on (capture
  * time): opens a recording or joins the open one. The event's row points to it. */
-void pc_recorder_hold(struct pc_recorder *recorder, const struct pc_event *event,
-	int64_t start_ns);
+void pc_recorder_hold(struct pc_recorder *recorder, const struct pc_event *event, int64_t start_ns);
 
 /* The event is over at end_ns; the recording goes on for post_roll unless held again. */
 void pc_recorder_release(struct pc_recorder *recorder, int64_t event_id, int64_t end_ns);

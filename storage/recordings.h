@@ -35,13 +35,13 @@ struct pc_recording_filter {
 
 int pc_recordings_query(struct pc_storage *storage, const struct pc_recording_filter *filter,
 	bool (*fn)(void *data, const struct pc_recording_row *row), void *data, bool *ret_more);
-int pc_recordings_get(struct pc_storage *storage, int64_t recording_id,
-	struct pc_recording_row *ret_row);
+int pc_recordings_get(
+	struct pc_storage *storage, int64_t recording_id, struct pc_recording_row *ret_row);
 
 /* Opens the file read-only, O_CLOEXEC: an fd and its size now (a growing file is played up to
  * what it is). 0, -ENOENT. The caller closes the fd; a deletion meanwhile does no harm. */
-int pc_recordings_open_media(struct pc_storage *storage, int64_t recording_id, int *ret_fd,
-	uint64_t *ret_size);
+int pc_recordings_open_media(
+	struct pc_storage *storage, int64_t recording_id, int *ret_fd, uint64_t *ret_size);
 
 /* Removes file and row by way of `garbage`, with fsync of the directory. 0, -ENOENT,
  * -EBUSY (still open), -ENODEV (the recordings' disk is missing). `reason` stands in the log of

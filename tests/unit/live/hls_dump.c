@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "stream.h"
+#include "tests/unit/live/stream.h"
 #include "tests/support/test.h"
 
 static uint64_t shown;

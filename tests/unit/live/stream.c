@@ -1,5 +1,5 @@
 /* tests/unit/live/stream.c - see stream.h. */
-#include "stream.h"
+#include "tests/unit/live/stream.h"
 
 #include <stdio.h>
 #include <string.h>

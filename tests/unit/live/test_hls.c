@@ -8,7 +8,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "http/hls.h"
-#include "stream.h"
+#include "tests/unit/live/stream.h"
 #include "tests/support/fault.h"
 #include "tests/support/test.h"
 

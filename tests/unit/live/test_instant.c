@@ -6,7 +6,7 @@
 
 #include "core/clock.h"
 #include "http/instant.h"
-#include "stream.h"
+#include "tests/unit/live/stream.h"
 #include "tests/support/fault.h"
 #include "tests/support/test.h"
 
