@@ -30,10 +30,11 @@ export async function launch() {
   });
 }
 
-/** A page whose complaints are collected in `faults`; `allow` are those that a step means to cause. */
+/** A page whose complaints are collected in `faults`; `allow` names those that a step means to cause,
+ * until `allowNothing`. */
 export async function openPage(browser, options = {}) {
   const context = await browser.newContext({
-    ignoreHTTPSErrors: true, viewport: sizes.desktop, locale: "en-GB", ...options,
+    ignoreHTTPSErrors: true, viewport: sizes.desktop, locale: "en-GB", reducedMotion: "reduce", ...options,
   });
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
@@ -50,7 +51,7 @@ export async function openPage(browser, options = {}) {
     }
   });
   page.on("pageerror", (error) => note(`exception: ${error.message}`));
-  return { page, context, faults, allow: (pattern) => allowed.push(pattern) };
+  return { page, context, faults, allow: (pattern) => allowed.push(pattern), allowNothing: () => (allowed.length = 0) };
 }
 
 const shots = process.env.PETCAM_SCREENSHOTS ?? "screenshots";
@@ -141,6 +142,7 @@ export async function main(steps) {
     try {
       await step(view, browser);
       assert.deepEqual(view.faults.splice(0), [], "the page complains");
+      view.allowNothing();
       console.log(`ok ${name} (${((Date.now() - startMs) / 1000).toFixed(1)} s)`);
     } catch (error) {
       console.log(`FAILED ${name}: ${error.stack}`);

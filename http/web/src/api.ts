@@ -61,6 +61,13 @@ export interface Page<T> {
   next_cursor: string | null;
 }
 
+export interface Recording {
+  recording_id: number;
+  timestamp: string;
+  duration: number | null;
+  open: boolean;
+}
+
 export interface SetupRequest {
   setup_code: string;
   username: string;
@@ -148,6 +155,7 @@ export const api = {
     return call<Page<PetEvent>>("GET", `/events?${search.toString()}`, undefined, signal);
   },
   keep: (id: number, keep: boolean) => call<PetEvent>("PATCH", `/events/${id}`, { keep }),
+  recording: (id: number, signal?: AbortSignal) => call<Recording>("GET", `/recordings/${id}`, undefined, signal),
   alertRules: () => call<Page<AlertRule>>("GET", "/alerts/config"),
   setAlertRule: (minutes: number) =>
     call<AlertRule>("POST", "/alerts/config", {

@@ -1,9 +1,12 @@
 // An event opened: its clip, why it was thought so, and what can be done with it.
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { PetEvent } from "./api";
+import { api, type PetEvent } from "./api";
 import { KeepButton } from "./event-card";
 import { BackIcon, CloseIcon, DownloadIcon, NextIcon } from "./icons";
 import { dayOf, durationOf, eventTitle, timeOf } from "./words";
+
+/** Shown before the event begins. */
+const LEAD_S = 3;
 
 interface ClipDialogProps {
   event: PetEvent;
@@ -47,7 +50,7 @@ export function ClipDialog({ event, onClose, onChange, onNewer, onOlder }: ClipD
         </header>
         {clip === null
           ? <p class="no-clip">There is no clip of this event.</p>
-          : <Clip key={`${event.event_id}-${event.duration === null}`} src={clip} />}
+          : <Clip key={event.event_id} src={clip} event={event} />}
         <footer>
           <button type="button" class="tool" disabled={onNewer === undefined} onClick={onNewer} aria-label="Newer event" title="Newer">
             <BackIcon />
@@ -62,25 +65,43 @@ export function ClipDialog({ event, onClose, onChange, onNewer, onOlder }: ClipD
   );
 }
 
-function Clip({ src }: { src: string }) {
+/** Seconds into the recording at which the event is; one recording may hold many. */
+async function startOf(event: PetEvent, signal: AbortSignal): Promise<number> {
+  const id = event.media?.recording_id ?? null;
+  if (id === null) {
+    return 0;
+  }
+  const recording = await api.recording(id, signal);
+  const start = (Date.parse(event.timestamp) - Date.parse(recording.timestamp)) / 1000 - LEAD_S;
+  return recording.open ? 0 : Math.max(0, start);
+}
+
+function Clip({ src, event }: { src: string; event: PetEvent }) {
   const video = useRef<HTMLVideoElement>(null);
   const [failed, setFailed] = useState(false);
   useEffect(() => {
-    const element = video.current;
-    void element?.play().catch(() => undefined);
+    const element = video.current!;
+    const abort = new AbortController();
+    startOf(event, abort.signal).catch(() => 0).then((start) => {
+      if (!abort.signal.aborted) {
+        element.src = start > 0.5 ? `${src}#t=${start.toFixed(1)}` : src;
+        void element.play().catch(() => undefined);
+      }
+    });
     return () => {
       // Or the browser goes on fetching what nobody sees.
-      element?.pause();
-      element?.removeAttribute("src");
-      element?.load();
+      abort.abort();
+      element.pause();
+      element.removeAttribute("src");
+      element.load();
     };
   }, []);
   return failed
     ? <p class="no-clip" role="alert">The clip does not play. It may have been deleted.</p>
     : (
       <video
-        ref={video} src={src} controls muted playsInline preload="auto"
-        onError={(event) => setFailed(event.currentTarget.hasAttribute("src"))}
+        ref={video} controls muted playsInline preload="auto"
+        onError={(fault) => setFailed(fault.currentTarget.hasAttribute("src"))}
       />
     );
 }

@@ -19,7 +19,7 @@ export function EventCard({ event, onOpen, onChange }: EventCardProps) {
         <span class="thumb">
           {thumbnail === null ? <PawIcon /> : <img src={thumbnail} alt="" loading="lazy" decoding="async" />}
           {event.media?.clip != null && <span class="play"><PlayIcon /></span>}
-          <span class="badge">{durationOf(event.duration)}</span>
+          {(event.duration === null || event.duration >= 1) && <span class="badge">{durationOf(event.duration)}</span>}
         </span>
         <span class="event-text">
           <b>{eventTitle(event)}</b>
