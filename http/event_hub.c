@@ -23,11 +23,11 @@ struct pc_event_hub {
 	int64_t ring[PC_EVENT_HUB_RING]; /* event ids, by position modulo the size */
 };
 
-static void on_event(void *data, const struct pc_event *event)
+static void on_event(void *data, int64_t event_id)
 {
 	struct pc_event_hub *hub = data;
 	pthread_mutex_lock(&hub->lock);
-	hub->ring[hub->end++ % PC_EVENT_HUB_RING] = event->event_id;
+	hub->ring[hub->end++ % PC_EVENT_HUB_RING] = event_id;
 	pthread_cond_broadcast(&hub->changed);
 	pthread_mutex_unlock(&hub->lock);
 }

@@ -219,11 +219,11 @@ static int write_entry(struct pc_db *db, const struct pc_event_entry *entry, uin
 	return r;
 }
 
-static void tell_listener(struct pc_event_queue *queue)
+static void tell_listener(struct pc_event_queue *queue, int64_t event_id)
 {
 	(void)pthread_mutex_lock(&queue->listener_lock);
-	for (unsigned i = 0; i < queue->n_back && queue->listener != NULL; i++) {
-		queue->listener(queue->listener_data, &queue->back[i].event);
+	if (queue->listener != NULL) {
+		queue->listener(queue->listener_data, event_id);
 	}
 	(void)pthread_mutex_unlock(&queue->listener_lock);
 }
@@ -298,13 +298,15 @@ int pc_event_queue_write(struct pc_storage *storage)
 	if (r < 0) {
 		return r;
 	}
-	tell_listener(queue);
+	for (unsigned i = 0; i < queue->n_back; i++) {
+		tell_listener(queue, queue->back[i].event.event_id);
+	}
 	set_n_back(queue, 0);
 	return 0;
 }
 
-void pc_events_set_listener(struct pc_storage *storage,
-	void (*fn)(void *data, const struct pc_event *event), void *data)
+void pc_events_set_listener(
+	struct pc_storage *storage, void (*fn)(void *data, int64_t event_id), void *data)
 {
 	struct pc_event_queue *queue = &storage->events;
 	(void)pthread_mutex_lock(&queue->listener_lock);
@@ -355,7 +357,11 @@ int pc_events_set_thumbnail(struct pc_storage *storage, int64_t event_id, const 
 	if (r < 0) {
 		return r;
 	}
-	return sqlite3_changes(storage->db.handle) > 0 ? 0 : -ENOENT;
+	if (sqlite3_changes(storage->db.handle) == 0) {
+		return -ENOENT;
+	}
+	tell_listener(&storage->events, event_id);
+	return 0;
 }
 
 struct set_keep {
@@ -398,7 +404,11 @@ static int set_keep(struct pc_storage *storage, void *data)
 		pc_db_rollback(db);
 		return r;
 	}
-	return pc_db_commit(db);
+	r = pc_db_commit(db);
+	if (r == 0) {
+		tell_listener(&storage->events, ask->event_id);
+	}
+	return r;
 }
 
 int pc_events_set_keep(struct pc_storage *storage, int64_t event_id, bool keep)

@@ -61,9 +61,10 @@ int pc_events_thumbnail(struct pc_storage *storage, int64_t event_id, char *ret_
 int pc_events_set_keep(struct pc_storage *storage, int64_t event_id, bool keep);
 
 /* Live changes for /events/stream: `fn` runs on the storage thread after each commit that
- * wrote the event; must not block or call this. One listener at a time; NULL removes, and none
+ * changed something of the event's row (its end, its recording, its thumbnail, keep); must not
+ * block or call this. One listener at a time; NULL removes, and none
  * runs any more when it returns. */
-void pc_events_set_listener(struct pc_storage *storage,
-	void (*fn)(void *data, const struct pc_event *event), void *data);
+void pc_events_set_listener(
+	struct pc_storage *storage, void (*fn)(void *data, int64_t event_id), void *data);
 
 #endif

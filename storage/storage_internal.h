@@ -67,7 +67,7 @@ struct pc_event_queue {
 	unsigned n_back;
 	pc_counter shed; /* refused, the queue was full */
 	pthread_mutex_t listener_lock; /* held while it runs */
-	void (*listener)(void *data, const struct pc_event *event);
+	void (*listener)(void *data, int64_t event_id);
 	void *listener_data;
 };
 

@@ -41,7 +41,7 @@ struct fake_storage {
 	struct pc_alert_config configs[PC_ALERT_CONFIGS_MAX];
 	unsigned n_alerts;
 	struct pc_alert alerts[FAKE_ROWS];
-	void (*listener)(void *data, const struct pc_event *event);
+	void (*listener)(void *data, int64_t event_id);
 	void *listener_data;
 };
 extern struct fake_storage fake;

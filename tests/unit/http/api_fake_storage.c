@@ -82,8 +82,8 @@ int pc_storage_usage(struct pc_storage *storage, struct pc_storage_usage *ret)
 	return fake.fail;
 }
 
-void pc_events_set_listener(struct pc_storage *storage,
-	void (*fn)(void *data, const struct pc_event *event), void *data)
+void pc_events_set_listener(
+	struct pc_storage *storage, void (*fn)(void *data, int64_t event_id), void *data)
 {
 	fake.listener = fn;
 	fake.listener_data = data;

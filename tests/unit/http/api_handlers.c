@@ -562,7 +562,7 @@ static void test_metrics(void)
 static void tell(int64_t event_id)
 {
 	const struct pc_event event = { .event_id = event_id };
-	fake.listener(fake.listener_data, &event);
+	fake.listener(fake.listener_data, event.event_id);
 }
 
 static void test_stream(void)

@@ -331,15 +331,15 @@ static void test_query_limits(void)
 struct heard {
 	pthread_mutex_t lock;
 	unsigned n;
-	struct pc_event last;
+	int64_t last; /* event_id */
 };
 
-static void listen(void *data, const struct pc_event *event)
+static void listen(void *data, int64_t event_id)
 {
 	struct heard *heard = data;
 	(void)pthread_mutex_lock(&heard->lock);
 	heard->n++;
-	heard->last = *event;
+	heard->last = event_id;
 	(void)pthread_mutex_unlock(&heard->lock);
 }
 
@@ -354,11 +354,16 @@ static void test_ids_and_crash(void)
 	test_assert(b.event_id > a.event_id);
 	pc_storage_flush(storage);
 	test_int(heard.n, 2);
+	test_int(heard.last, b.event_id);
+	test_int(pc_events_set_keep(storage, a.event_id, true), 0);
+	test_int(heard.n, 3);
+	test_int(heard.last, a.event_id);
+	test_int(pc_events_set_keep(storage, a.event_id, false), 0);
 	pc_events_set_listener(storage, NULL, NULL);
 	a.end_utc_ms = a.start_utc_ms + 1234;
 	test_int(pc_events_update(storage, &a), 0);
 	pc_storage_flush(storage);
-	test_int(heard.n, 2);
+	test_int(heard.n, 4);
 	struct pc_event bad = a;
 	bad.kind = (enum pc_event_kind)PC_EVENT_KINDS;
 	test_int(pc_events_begin(storage, &bad), -EINVAL);
