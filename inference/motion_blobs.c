@@ -11,7 +11,7 @@
 #define REACH 2 /* cells */
 #define KNOWN_PART 0.3f
 #define MOVING_PART 0.1f
-#define GHOST_EDGES 2.0f
+#define GHOST_EDGES 4.0f
 #define GHOST_STIRS 0.02f /* of its cells may change: noise */
 #define SURE_PART 0.1f /* of a thing's cells must differ beyond doubt */
 

@@ -61,6 +61,7 @@ struct thing {
 	bool edge; /* touched the border when last seen */
 	int paired; /* index of its detection in this frame, or -1 */
 	bool shares; /* its detection covers another track too */
+	int64_t met_ns; /* since when it has had none of its own; 0: it has */
 };
 
 struct pc_tracker {
@@ -217,11 +218,18 @@ static void pair_all(struct pc_tracker *tracker, const struct pc_detections *det
 }
 
 /* Two tracks over one detection: they have met. */
-static void find_meetings(struct pc_tracker *tracker, const struct pc_detections *detections)
+static void find_meetings(
+	struct pc_tracker *tracker, const struct pc_detections *detections, int64_t capture_ns)
 {
 	for (unsigned t = 0; t < tracker->n; t++) {
 		struct thing *thing = &tracker->things[t];
-		if (thing->paired >= 0 || thing->pub.state == PC_TRACK_TENTATIVE) {
+		if (thing->paired >= 0) {
+			thing->met_ns = 0;
+			continue;
+		}
+		if (thing->pub.state == PC_TRACK_TENTATIVE ||
+			(thing->met_ns != 0 &&
+				capture_ns - thing->met_ns > HIDDEN_FACTOR * tracker->lost_ns)) {
 			continue;
 		}
 		const struct pc_box box = box_of(thing);
@@ -236,6 +244,7 @@ static void find_meetings(struct pc_tracker *tracker, const struct pc_detections
 			 * grew by it. */
 			if (covered(&box, common) > 0.5f || covered(&box, &own) > 0.8f) {
 				thing->paired = other->paired;
+				thing->met_ns = thing->met_ns == 0 ? capture_ns : thing->met_ns;
 				thing->shares = true;
 				other->shares = true;
 				break;
@@ -491,7 +500,7 @@ const struct pc_track *pc_tracker_feed(struct pc_tracker *tracker,
 		boxes[d] = detections->items[d].box;
 	}
 	pair_all(tracker, detections, capture_ns, owners);
-	find_meetings(tracker, detections);
+	find_meetings(tracker, detections, capture_ns);
 	for (unsigned d = 0; d < detections->n; d++) {
 		const int whole = owners[d] < 0 ? whole_of(tracker, detections, d) : -1;
 		if (whole >= 0) {
