@@ -289,7 +289,8 @@ int pc_reply_json(struct pc_request *request, int status, json_t *body, const ch
 	return request->status;
 }
 
-/* `text` within a JSON string. Bytes that are not ASCII become "?": it may be anybody's. */
+/* `text` within a JSON string. Bytes that are not ASCII become "?": it may be anybody's.
+ * Lines stay lines: safe mode has a fault on each. */
 static void json_escape(char *out, size_t size, const char *text)
 {
 	size_t n = 0;
@@ -299,6 +300,9 @@ static void json_escape(char *out, size_t size, const char *text)
 		if (c == '"' || c == '\\') {
 			out[n++] = '\\';
 			out[n++] = (char)c;
+		} else if (c == '\n') {
+			out[n++] = '\\';
+			out[n++] = 'n';
 		} else {
 			out[n++] = (char)(c < 0x20 || c > 0x7e ? (unsigned char)'?' : c);
 		}

@@ -43,7 +43,7 @@ async function findPhase(): Promise<Phase> {
         return { name: "login" };
       }
       if (error.status === 503) {
-        return { name: "safe-mode", text: error.message };
+        return { name: "safe-mode", text: error.message.replace("petcam is in safe mode: ", "").trim() };
       }
     }
     return { name: "unreachable" };

@@ -36,7 +36,10 @@ export function ClipDialog({ event, onClose, onChange, onNewer, onOlder }: ClipD
         <header>
           <div>
             <h2>{eventTitle(event)}</h2>
-            <p>{dayOf(event.timestamp)}, {timeOf(event.timestamp)} · {durationOf(event.duration)}</p>
+            <p>
+              {dayOf(event.timestamp)}, {timeOf(event.timestamp)}
+              {(event.duration === null || event.duration >= 1) && ` · ${durationOf(event.duration)}`}
+            </p>
           </div>
           {onChange !== undefined && <KeepButton event={event} onChange={onChange} />}
           {clip !== null && (

@@ -22,7 +22,7 @@ export function openHls(
     if (!data.fatal) {
       return;
     }
-    onStall(data.details);
+    onStall(data.type === Hls.ErrorTypes.NETWORK_ERROR ? "petcam does not answer" : "the picture does not decode");
     if (data.type === Hls.ErrorTypes.MEDIA_ERROR) {
       hls.recoverMediaError();
       return;
