@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""tests/bench/run.py - every benchmark, one after another: `./dev bench`.
+
+--quick measures each for a few seconds only. Nothing here passes or fails: figures are for people, and depend
+on the machine and on what else it does.
+"""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    env = {**os.environ, "PETCAM_BUILD": os.environ.get("PETCAM_BUILD", str(HERE.parents[1] / "build"))}
+    quick = args.quick
+    benchmarks = [
+        ("Fifteen viewers", [HERE / "load.py", "--seconds", "5" if quick else "30"]),
+        ("Latency in Chromium", [HERE / "latency.py", "--seconds", "10" if quick else "60",
+                                 "--runs", "1" if quick else "3"]),
+    ]
+    status = 0
+    for name, command in benchmarks:
+        print(f"\n## {name}\n", flush=True)
+        status |= subprocess.run([sys.executable, *map(str, command)], env=env, check=False).returncode
+    return 1 if status else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
