@@ -13,6 +13,7 @@
 
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
+#include <libavutil/common.h>
 #include <libavutil/display.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
@@ -30,8 +31,9 @@
 #define FPS_UNKNOWN 25.0
 #define FIRST_PACKETS_MAX 500 /* in which a first picture must be found */
 #define ERRORS_IN_A_ROW_MAX 100 /* then what is left counts as not there */
-#define BACK_MAX_NS PC_NS_PER_S /* times that go back by more, or forward by */
-#define GAP_MAX_NS (10 * PC_NS_PER_S) /* more than this, begin anew */
+#define BACK_MAX_NS PC_NS_PER_S /* times that go back by more begin anew, and so do those */
+#define GAP_MAX_NS (PC_NS_PER_S / 2) /* that leave out more than this and two pictures: */
+/* a camera that gives nothing for a second counts as broken, and viewers would stand still */
 #define STEP_MIN_NS PC_NS_PER_MS
 
 struct pc_file_reader {
@@ -415,13 +417,15 @@ static int64_t time_of(struct pc_file_reader *reader)
 		reader->first_pts = pts;
 		reader->shift_ns = next_ns;
 	}
-	int64_t ns =
-		reader->shift_ns + av_rescale_q(pts - reader->first_pts, reader->stream->time_base,
-					   (AVRational){ 1, (int)PC_NS_PER_S });
+	/* Saturated: a damaged file may say anything. */
+	int64_t ns = av_sat_add64(reader->shift_ns,
+		av_rescale_q(av_sat_sub64(pts, reader->first_pts), reader->stream->time_base,
+			(AVRational){ 1, (int)PC_NS_PER_S }));
 	if (reader->last_ns < 0) {
 		return ns;
 	}
-	if (ns < reader->last_ns - BACK_MAX_NS || ns > reader->last_ns + GAP_MAX_NS) {
+	if (ns < reader->last_ns - BACK_MAX_NS ||
+		ns > reader->last_ns + GAP_MAX_NS + 2 * reader->info.frame_ns) {
 		reader->first_pts = pts;
 		reader->shift_ns = next_ns;
 		ns = next_ns;

@@ -31,7 +31,8 @@ int pc_file_reader_open(const char *path, const atomic_bool *stop, char *why, si
 	struct pc_file_reader **ret_reader);
 const struct pc_file_reader_info *pc_file_reader_info(const struct pc_file_reader *reader);
 
-/* Decodes the next picture. 0 and its time since the first one, strictly increasing;
+/* Decodes the next picture. 0 and its time since the first one, strictly increasing; holes of
+ * more than half a second and two pictures are left out.
  * -ENODATA at the end; -ECANCELED; -EIO when the file cannot be read; -ENOMEM. What does
  * not decode is passed over and counted. */
 int pc_file_reader_next(struct pc_file_reader *reader, int64_t *ret_time_ns);
