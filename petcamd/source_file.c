@@ -26,7 +26,9 @@
 #define POOL_FRAMES 12 /* the encoder's 4, the scaler's 1, the queue's 3, one in the making */
 #define QUEUE_FRAMES 3
 #define LATE_FRAMES 2 /* a picture that is later than this many is skipped */
-#define LATE_MAX_NS PC_NS_PER_S /* and later than this: time starts anew from here */
+/* But none was shown for so long: time starts anew from here. Where decoding alone is slower
+ * than the file, skipping never catches up. */
+#define SKIP_MAX_NS (PC_NS_PER_S / 4)
 
 enum outcome {
 	GOES_ON,
@@ -63,6 +65,7 @@ struct file_source {
 	bool loop;
 	char name[64]; /* for people: the path's last part */
 	int64_t start_ns; /* when time 0 of this round was due */
+	int64_t shown_ns; /* when a picture was not skipped last */
 	uint64_t sequence;
 	uint64_t bad; /* what the reader passed over, as far as it was counted */
 };
@@ -111,15 +114,17 @@ static int make_frame(struct file_source *source, struct pc_frame **ret_frame)
 static int present(struct file_source *source, int64_t time_ns)
 {
 	const int64_t frame_ns = pc_file_reader_info(source->reader)->frame_ns;
-	const int64_t late_ns = pc_clock_now_ns() - (source->start_ns + time_ns);
-	if (late_ns > LATE_MAX_NS) {
+	const int64_t now_ns = pc_clock_now_ns();
+	const int64_t late_ns = now_ns - (source->start_ns + time_ns);
+	const uint64_t sequence = source->sequence++;
+	if (late_ns > LATE_FRAMES * frame_ns) {
+		if (now_ns - source->shown_ns <= SKIP_MAX_NS) {
+			pc_counter_add(&source->stats->frames_skipped_source, 1);
+			return 0;
+		}
 		source->start_ns += late_ns;
 	}
-	const uint64_t sequence = source->sequence++;
-	if (late_ns > LATE_FRAMES * frame_ns && late_ns <= LATE_MAX_NS) {
-		pc_counter_add(&source->stats->frames_skipped_source, 1);
-		return 0;
-	}
+	source->shown_ns = now_ns;
 	const int64_t due_ns = source->start_ns + time_ns;
 	struct pc_frame *frame = NULL;
 	int r = make_frame(source, &frame);
@@ -177,6 +182,7 @@ static int play_round(struct file_source *source, int64_t *ret_last_ns)
 static int play(struct file_source *source)
 {
 	source->start_ns = pc_clock_now_ns();
+	source->shown_ns = source->start_ns;
 	for (;;) {
 		int64_t last_ns = -1;
 		int r = play_round(source, &last_ns);
