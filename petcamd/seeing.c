@@ -25,7 +25,9 @@
 
 struct active_event {
 	uint32_t token; /* the behaviour's */
+	int64_t start_ns;
 	struct pc_event event; /* event_id 0: shed, storage's queue was full */
+	bool ended; /* but storage's queue was full: told again with the next frame */
 };
 
 /* What the media thread wants the inference thread to do next. */
@@ -42,6 +44,7 @@ struct pc_seeing_camera {
 	struct pc_camera_stats *stats;
 	char part[PC_HEALTH_NAME_MAX]; /* "seeing front" */
 	struct pc_mailbox *mailbox;
+	atomic_bool queued; /* in seeing->work: at most once */
 
 	pthread_mutex_t lock; /* guards the request */
 	enum request request;
@@ -52,6 +55,8 @@ struct pc_seeing_camera {
 	struct pc_detector *detector; /* NULL while closed, like the next two */
 	struct pc_tracker *tracker;
 	struct pc_behaviour *behaviour;
+	unsigned width, height; /* that these were made for */
+	bool failing; /* the detector, as the board says */
 	struct active_event active[ACTIVE_MAX];
 	unsigned n_active;
 };
@@ -67,12 +72,17 @@ struct pc_seeing {
 	struct pc_seeing_camera *cameras[PC_SETTINGS_CAMERAS_MAX];
 };
 
-static void fill_event(struct pc_event *event, const struct pc_behaviour_event *seen)
+static void fill_event(struct active_event *active, const struct pc_behaviour_event *seen)
 {
+	struct pc_event *event = &active->event;
 	event->score = seen->score;
 	event->track_id = seen->track_id;
 	event->box = seen->box;
-	event->end_utc_ms = seen->end_ns == 0 ? 0 : pc_clock_utc_ms_of(seen->end_ns);
+	/* By its length: UTC may have been set since it began. */
+	event->end_utc_ms =
+		seen->end_ns == 0
+			? 0
+			: event->start_utc_ms + (seen->end_ns - active->start_ns) / PC_NS_PER_MS;
 	snprintf(event->zone, sizeof(event->zone), "%s", seen->zone);
 	snprintf(event->evidence, sizeof(event->evidence), "%s", seen->evidence);
 }
@@ -88,10 +98,11 @@ static void on_begin(void *data, const struct pc_behaviour_event *seen)
 	struct active_event *active = &camera->active[camera->n_active++];
 	*active = (struct active_event){
 		.token = seen->token,
+		.start_ns = seen->start_ns,
 		.event = { .kind = seen->kind, .start_utc_ms = pc_clock_utc_ms_of(seen->start_ns) },
 	};
 	snprintf(active->event.camera, sizeof(active->event.camera), "%s", camera->settings->id);
-	fill_event(&active->event, seen);
+	fill_event(active, seen);
 	pc_counter_add(&camera->stats->events, 1);
 	if (pc_events_begin(camera->seeing->storage, &active->event) < 0) {
 		active->event.event_id = 0; /* shed and counted by storage */
@@ -102,24 +113,43 @@ static void on_begin(void *data, const struct pc_behaviour_event *seen)
 	}
 }
 
+static void drop_active(struct pc_seeing_camera *camera, unsigned i)
+{
+	camera->active[i] = camera->active[--camera->n_active];
+}
+
 static void on_end(void *data, const struct pc_behaviour_event *seen)
 {
 	struct pc_seeing_camera *camera = data;
 	for (unsigned i = 0; i < camera->n_active; i++) {
 		struct active_event *active = &camera->active[i];
-		if (active->token != seen->token) {
+		if (active->token != seen->token || active->ended) {
 			continue;
 		}
 		if (active->event.event_id != 0) {
-			fill_event(&active->event, seen);
-			pc_events_update(camera->seeing->storage, &active->event);
+			fill_event(active, seen);
+			active->ended =
+				pc_events_update(camera->seeing->storage, &active->event) < 0;
 			if (pc_event_kind_records(seen->kind)) {
 				pc_recorder_release(
 					camera->recorder, active->event.event_id, seen->end_ns);
 			}
 		}
-		*active = camera->active[--camera->n_active];
+		if (!active->ended) {
+			drop_active(camera, i);
+		}
 		return;
+	}
+}
+
+/* An event without an end would count as a sighting for ever. */
+static void tell_ends_again(struct pc_seeing_camera *camera)
+{
+	for (unsigned i = camera->n_active; i-- > 0;) {
+		if (camera->active[i].ended &&
+			pc_events_update(camera->seeing->storage, &camera->active[i].event) == 0) {
+			drop_active(camera, i);
+		}
 	}
 }
 
@@ -167,6 +197,9 @@ static int open_camera(struct pc_seeing_camera *camera, const struct pc_source_i
 	if (r < 0) {
 		return r;
 	}
+	camera->failing = false;
+	camera->width = width;
+	camera->height = height;
 	const struct pc_tracker_config tracker = {
 		.rate = settings->inference.rate,
 		.lost_s = TRACK_LOST_S,
@@ -212,6 +245,12 @@ static void answer_request(struct pc_seeing_camera *camera)
 
 static void look(struct pc_seeing_camera *camera, struct pc_frame *frame)
 {
+	/* A request may have come between this frame and the one that was answered. */
+	if (camera->detector == NULL || frame->format.width != camera->width ||
+		frame->format.height != camera->height) {
+		pc_counter_add(&camera->stats->frames_dropped_inference, 1);
+		return;
+	}
 	const int64_t begin_ns = pc_clock_now_ns();
 	uint8_t *planes[4] = { NULL };
 	int r = pc_frame_begin_cpu(frame, PC_FRAME_READ, planes);
@@ -222,13 +261,19 @@ static void look(struct pc_seeing_camera *camera, struct pc_frame *frame)
 		pc_frame_end_cpu(frame, PC_FRAME_READ);
 	}
 	if (r < 0) {
+		camera->failing = true;
 		pc_health_set(camera->seeing->health, camera->part, PC_HEALTH_DEGRADED,
 			"detector %s: %s", pc_detector_name(camera->detector), pc_strerror(r));
 		return;
 	}
+	if (camera->failing) {
+		camera->failing = false;
+		pc_health_set(camera->seeing->health, camera->part, PC_HEALTH_OK, NULL);
+	}
 	unsigned n = 0;
 	const struct pc_track *tracks =
 		pc_tracker_feed(camera->tracker, &detections, frame->capture_ns, &n);
+	tell_ends_again(camera);
 	pc_behaviour_feed(camera->behaviour, tracks, n, frame->capture_ns);
 	pc_counter_add(&camera->stats->frames_inferred, 1);
 	pc_mean_add(&camera->stats->infer_ns, pc_clock_now_ns() - begin_ns);
@@ -239,16 +284,14 @@ static void *inference_thread(void *data)
 	struct pc_seeing *seeing = data;
 	struct pc_seeing_camera *camera = NULL;
 	while (pc_queue_pop(seeing->work, &camera, -1) == 0) {
+		/* Before we look: what comes from here on queues it again. */
+		atomic_store(&camera->queued, false);
 		answer_request(camera);
 		struct pc_frame *frame = pc_mailbox_take(camera->mailbox);
-		if (frame == NULL) {
-			continue;
-		}
-		/* A frame of the format before a request is already gone: see open(). */
-		if (camera->detector != NULL) {
+		if (frame != NULL) {
 			look(camera, frame);
+			pc_frame_unref(frame);
 		}
-		pc_frame_unref(frame);
 	}
 	for (unsigned i = 0; i < seeing->n_cameras; i++) {
 		close_camera(seeing->cameras[i]);
@@ -266,10 +309,8 @@ int pc_seeing_create(const struct pc_settings *settings, struct pc_storage *stor
 	seeing->settings = settings;
 	seeing->storage = storage;
 	seeing->health = health;
-	/* Every frame and request pushes once; one that finds it full is not lost, for the
-	 * camera is in there already. */
 	int r = pc_queue_create(
-		sizeof(struct pc_seeing_camera *), 4 * PC_SETTINGS_CAMERAS_MAX, &seeing->work);
+		sizeof(struct pc_seeing_camera *), PC_SETTINGS_CAMERAS_MAX, &seeing->work);
 	if (r == 0) {
 		r = pc_thread_create(&seeing->thread, "inference", inference_thread, seeing);
 	}
@@ -332,11 +373,24 @@ int pc_seeing_add_camera(struct pc_seeing *seeing, const struct pc_camera_settin
 	return 0;
 }
 
+/* Has the inference thread look at the camera's request and mailbox. Each is in the queue
+ * once at most, so there is always room. */
+static void wake(struct pc_seeing_camera *camera)
+{
+	if (!atomic_exchange(&camera->queued, true)) {
+		pc_queue_push(camera->seeing->work, &camera);
+	}
+}
+
 static void ask(struct pc_seeing_camera *camera, enum request request,
 	const struct pc_source_info *info, unsigned width, unsigned height)
 {
 	/* The old picture's last frame must not be taken for the new one's. */
-	pc_frame_unref(pc_mailbox_take(camera->mailbox));
+	struct pc_frame *old = pc_mailbox_take(camera->mailbox);
+	if (old != NULL) {
+		pc_counter_add(&camera->stats->frames_dropped_inference, 1);
+		pc_frame_unref(old);
+	}
 	pthread_mutex_lock(&camera->lock);
 	camera->request = request;
 	if (info != NULL) {
@@ -345,7 +399,7 @@ static void ask(struct pc_seeing_camera *camera, enum request request,
 		camera->wanted_height = height;
 	}
 	pthread_mutex_unlock(&camera->lock);
-	pc_queue_push(camera->seeing->work, &camera);
+	wake(camera);
 }
 
 void pc_seeing_camera_open(struct pc_seeing_camera *camera, const struct pc_source_info *info,
@@ -364,5 +418,5 @@ void pc_seeing_camera_feed(struct pc_seeing_camera *camera, struct pc_frame *fra
 	if (pc_mailbox_put(camera->mailbox, frame)) {
 		pc_counter_add(&camera->stats->frames_dropped_inference, 1);
 	}
-	pc_queue_push(camera->seeing->work, &camera);
+	wake(camera);
 }
