@@ -25,10 +25,13 @@
 #define OWED_MAX_NS PC_NS_PER_S
 #define BACKOFF_MIN_NS (PC_NS_PER_S / 2)
 #define BACKOFF_MAX_NS (15 * PC_NS_PER_S)
+/* A scaler that failed is opened again so often; live view goes on meanwhile. */
+#define SCALER_RETRY_NS (15 * PC_NS_PER_S)
 /* A source that ran for so long has earned a short back-off again. */
 #define BACKOFF_RESET_NS (30 * PC_NS_PER_S)
-/* Fragments that live in the window, in recordings under way and with viewers. */
-#define FRAGMENT_BYTES_MAX (96U * 1024 * 1024)
+/* Fragments that live in the window, in recordings under way and with viewers: at least. */
+#define FRAGMENT_BYTES_MIN (96U * 1024 * 1024)
+#define SOURCE_FPS_MAX 120 /* a file's; demo and devices give 60 at most */
 
 enum state {
 	STATE_FAILED, /* to be closed by the retry timer, which fires at once */
@@ -45,6 +48,7 @@ struct pc_pipeline {
 	struct pc_seeing_camera *seeing; /* NULL: none */
 	char part[PC_HEALTH_NAME_MAX]; /* "camera front" */
 	char encoder_part[PC_HEALTH_NAME_MAX];
+	char scaler_part[PC_HEALTH_NAME_MAX];
 
 	struct pc_window *window;
 	struct pc_fragment_pool *pool;
@@ -72,7 +76,19 @@ struct pc_pipeline {
 	int64_t next_key_ns;
 	int64_t next_scale_ns;
 	int64_t scale_interval_ns;
+	int64_t scaler_retry_ns; /* where there is none: when to try next */
+	bool coding_well; /* what encoder_part says, beside the failures */
+	bool scaling_well;
 };
+
+static void close_scaler(struct pc_pipeline *p)
+{
+	if (p->scaler != NULL) {
+		pc_seeing_camera_close(p->seeing);
+	}
+	pc_scaler_close(p->scaler);
+	p->scaler = NULL;
+}
 
 static void close_all(struct pc_pipeline *p)
 {
@@ -80,16 +96,12 @@ static void close_all(struct pc_pipeline *p)
 		p->epoch = pc_muxer_next_epoch(p->muxer);
 		p->number = pc_muxer_next_number(p->muxer);
 	}
-	if (p->source != NULL && p->seeing != NULL) {
-		pc_seeing_camera_close(p->seeing);
-	}
 	pc_source_close(p->source);
 	pc_encoder_close(p->encoder);
-	pc_scaler_close(p->scaler);
+	close_scaler(p);
 	pc_muxer_destroy(p->muxer);
 	p->source = NULL;
 	p->encoder = NULL;
-	p->scaler = NULL;
 	p->muxer = NULL;
 }
 
@@ -97,6 +109,9 @@ static void close_all(struct pc_pipeline *p)
  * closing itself happens on the retry timer. */
 static void fail(struct pc_pipeline *p)
 {
+	if (p->state == STATE_DRAINING) {
+		return; /* the file would begin again: the watchdog ends it */
+	}
 	const int64_t now_ns = pc_clock_now_ns();
 	if (p->state == STATE_OPEN && now_ns - p->opened_ns > BACKOFF_RESET_NS) {
 		p->backoff_ns = BACKOFF_MIN_NS;
@@ -115,14 +130,19 @@ static void on_packet(void *data, const struct pc_packet *packet)
 	struct pc_fragment *fragment = NULL;
 	const int r = pc_muxer_write(p->muxer, packet, &fragment);
 	if (r < 0) {
-		if (r != -EAGAIN) {
-			pc_counter_add(&p->stats.frames_dropped_mux, 1);
+		pc_counter_add(&p->stats.frames_dropped_mux, 1);
+		if (r != -EAGAIN) { /* which is what follows a lost one, up to a key frame */
+			p->coding_well = false;
 			pc_health_set(p->health, p->encoder_part, PC_HEALTH_DEGRADED,
 				"a coded frame was lost: %s", pc_strerror(r));
 			/* What follows refers to the lost frame: begin at a key frame. */
 			p->next_key_ns = 0;
 		}
 		return;
+	}
+	if (!p->coding_well) {
+		p->coding_well = true;
+		pc_health_set(p->health, p->encoder_part, PC_HEALTH_OK, NULL);
 	}
 	pc_counter_add(&p->stats.fragments, 1);
 	pc_window_push(p->window, fragment);
@@ -141,19 +161,22 @@ static void on_encoder_failed(void *data, int err)
 static void on_scaled(void *data, struct pc_frame *frame)
 {
 	struct pc_pipeline *p = data;
-	pc_counter_add(&p->stats.frames_scaled, 1);
-	if (p->seeing != NULL) {
-		pc_seeing_camera_feed(p->seeing, frame);
+	if (!p->scaling_well) {
+		p->scaling_well = true;
+		pc_health_set(p->health, p->scaler_part, PC_HEALTH_OK, NULL);
 	}
+	pc_counter_add(&p->stats.frames_scaled, 1);
+	pc_seeing_camera_feed(p->seeing, frame);
 }
 
 static void on_scaler_failed(void *data, int err)
 {
 	struct pc_pipeline *p = data;
-	pc_health_set(p->health, p->part, PC_HEALTH_DEGRADED,
-		"scaler %s failed: %s; opening the camera again", pc_scaler_name(p->scaler),
-		pc_strerror(err));
-	fail(p);
+	pc_health_set(p->health, p->scaler_part, PC_HEALTH_DEGRADED,
+		"scaler %s failed: %s; no events are seen until it opens again",
+		pc_scaler_name(p->scaler), pc_strerror(err));
+	close_scaler(p);
+	p->scaler_retry_ns = pc_clock_now_ns() + SCALER_RETRY_NS;
 }
 
 static void encode(struct pc_pipeline *p, struct pc_frame *frame)
@@ -204,7 +227,9 @@ static void on_frame(void *data, struct pc_frame *frame)
 static void on_ended(void *data)
 {
 	struct pc_pipeline *p = data;
-	p->state = STATE_DRAINING;
+	if (p->state == STATE_OPEN) { /* else it failed in this very pass */
+		p->state = STATE_DRAINING;
+	}
 }
 
 static void on_source_failed(void *data, int err, const char *what)
@@ -270,11 +295,9 @@ static int open_encoder(struct pc_pipeline *p, const struct pc_source_info *info
 	return r;
 }
 
-static void open_scaler(struct pc_pipeline *p, const struct pc_source_info *info)
+static void open_scaler(struct pc_pipeline *p)
 {
-	if (p->seeing == NULL) {
-		return;
-	}
+	const struct pc_source_info *info = pc_source_info(p->source);
 	struct pc_scaler_config config = {
 		.input = info->format,
 		.caps = info->caps,
@@ -285,10 +308,12 @@ static void open_scaler(struct pc_pipeline *p, const struct pc_source_info *info
 	const int r = pc_scaler_open(p->loop, &config, &scaler_events, p, &p->scaler);
 	if (r < 0) {
 		/* Live view goes on without events; the owner is told. */
-		pc_health_set(p->health, p->part, PC_HEALTH_DEGRADED,
-			"no scaler: %s; no events will be seen", pc_strerror(r));
+		pc_health_set(p->health, p->scaler_part, PC_HEALTH_DEGRADED,
+			"no scaler: %s; no events are seen until one opens", pc_strerror(r));
+		p->scaler_retry_ns = r == -EINVAL ? INT64_MAX : pc_clock_now_ns() + SCALER_RETRY_NS;
 		return;
 	}
+	p->scaling_well = false;
 	pc_seeing_camera_open(p->seeing, info, config.width, config.height);
 }
 
@@ -315,10 +340,12 @@ static void open_all(struct pc_pipeline *p)
 		fail(p);
 		return;
 	}
-	open_scaler(p, info);
+	p->coding_well = false;
+	if (p->seeing != NULL) {
+		open_scaler(p);
+	}
 	p->opened_ns = pc_clock_now_ns();
 	p->state = STATE_OPEN;
-	pc_health_set(p->health, p->encoder_part, PC_HEALTH_OK, NULL);
 	pc_info("camera %s: %s; encoder %s; scaler %s", p->camera->id, info->text,
 		pc_encoder_name(p->encoder),
 		p->scaler == NULL ? "none" : pc_scaler_name(p->scaler));
@@ -347,6 +374,7 @@ static void on_watchdog(void *data, uint64_t expirations)
 			pc_encoder_owed_ns(p->encoder) > OWED_MAX_NS) {
 			close_all(p);
 			p->state = STATE_ENDED;
+			pc_health_set(p->health, p->encoder_part, PC_HEALTH_OK, NULL);
 			pc_health_set(p->health, p->part, PC_HEALTH_DEGRADED,
 				"the file has ended; set cameras.[].loop to play it again");
 		}
@@ -370,6 +398,10 @@ static void on_watchdog(void *data, uint64_t expirations)
 		pc_health_set(p->health, p->part, PC_HEALTH_FAILED,
 			"no frame for more than a second; opening the camera again");
 		fail(p);
+		return;
+	}
+	if (p->seeing != NULL && p->scaler == NULL && now_ns >= p->scaler_retry_ns) {
+		open_scaler(p);
 	}
 }
 
@@ -378,10 +410,19 @@ static void *media_thread(void *data)
 	struct pc_pipeline *p = data;
 	const int r = pc_loop_run(p->loop);
 	if (r < 0) {
-		pc_error("camera %s: media loop: %s", p->camera->id, pc_strerror(r));
+		pc_health_set(p->health, p->part, PC_HEALTH_FAILED,
+			"its loop ended: %s; restart petcam", pc_strerror(r));
 	}
 	close_all(p);
 	return NULL;
+}
+
+/* A fragment may take twice its size, for blocks are powers of two. */
+static size_t fragment_bytes(const struct pc_pipeline *p)
+{
+	const double window_bytes = p->settings->live.window_s * p->camera->bitrate_kbps * 125;
+	const size_t bytes = FRAGMENT_BYTES_MIN / 2 + (size_t)llround(2 * window_bytes);
+	return bytes > FRAGMENT_BYTES_MIN ? bytes : FRAGMENT_BYTES_MIN;
 }
 
 int pc_pipeline_create(const struct pc_pipeline_config *config, struct pc_pipeline **ret_pipeline)
@@ -400,14 +441,14 @@ int pc_pipeline_create(const struct pc_pipeline_config *config, struct pc_pipeli
 	p->state = STATE_CLOSED;
 	snprintf(p->part, sizeof(p->part), "camera %s", p->camera->id);
 	snprintf(p->encoder_part, sizeof(p->encoder_part), "encoder %s", p->camera->id);
+	snprintf(p->scaler_part, sizeof(p->scaler_part), "scaler %s", p->camera->id);
 	const double window_s = p->settings->live.window_s;
-	/* 60 frames a second is the most that any source gives. */
 	int r = pc_window_create(llround(window_s * (double)PC_NS_PER_S),
-		(unsigned)lround(window_s * 60) + 60, &p->window);
+		(unsigned)lround((window_s + 1) * SOURCE_FPS_MAX), &p->window);
 	if (r < 0) {
 		goto fail;
 	}
-	r = pc_fragment_pool_create(FRAGMENT_BYTES_MAX, &p->pool);
+	r = pc_fragment_pool_create(fragment_bytes(p), &p->pool);
 	if (r < 0) {
 		goto fail;
 	}
@@ -477,6 +518,8 @@ void pc_pipeline_stop(struct pc_pipeline *p)
 		pc_loop_quit(p->loop);
 		pthread_join(p->thread, NULL);
 		p->started = false;
+	}
+	if (p->window != NULL) { /* half-built */
 		pc_window_close(p->window);
 	}
 }

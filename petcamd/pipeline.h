@@ -5,7 +5,8 @@
  *
  * The media thread runs one epoll loop and never blocks. Reopening is a path, not an
  * exception: a source or an encoder that fails, or owes a frame for a second, is closed,
- * and opened again after a back-off; what follows is a new epoch of the stream.
+ * and opened again after a back-off; what follows is a new epoch of the stream. A scaler
+ * that fails is opened again by itself: live view goes on without events meanwhile.
  *
  * Key frames are forced by time, one each live.segment_s. Every drop is counted.
  *
