@@ -399,6 +399,9 @@ int main(int argc, char **argv)
 		puts(r == 0 ? "The settings are valid." : "The settings have faults.");
 		return r == 0 ? EXIT_SUCCESS : EXIT_BAD_SETTINGS;
 	}
+	if (d.options.ready_file != NULL) { /* of a petcam that was killed: it serves no more */
+		(void)unlink(d.options.ready_file);
+	}
 	d.safe_mode = r < 0;
 	log_lines(d.errors.text);
 	enum pc_log_level level = PC_LOG_INFO;
