@@ -144,6 +144,7 @@ static void reset_connection(struct front_connection *c, const struct in6_addr *
 	c->address = *address;
 	c->client_readable = c->client_ended = c->greeted = c->said_bye = false;
 	c->upload_cut = c->served = false;
+	c->refusal = NULL;
 	c->up_start = c->up_end = c->up_scanned = 0;
 	c->down_start = c->down_end = 0;
 	c->head_ns = 0;
@@ -282,21 +283,19 @@ static bool backend_is_drained(const struct front_connection *c)
 /* Whether a client that is asking, or silent, has to go. */
 static bool expired_between(struct pc_front *front, struct front_connection *c)
 {
+	const bool scarce = atomic_load(&front->n_backends) * 2 > front->workers;
+
+	if (idle_for(c, c->idle_ns, scarce ? RECYCLE_SCARCE_NS : RECYCLE_NS) &&
+		c->message_left == 0 && backend_is_drained(c)) {
+		front_drop_backend(front, c);
+	}
 	if (c->up_end > c->up_start) {
 		if (c->head_ns == 0) {
 			c->head_ns = front->now_ns;
 		}
 		return idle_for(c, c->head_ns, HEAD_NS);
 	}
-	if (!c->served) {
-		return idle_for(c, c->state_ns, HEAD_NS);
-	}
-	const bool scarce = atomic_load(&front->n_backends) * 2 > front->workers;
-	if (idle_for(c, c->idle_ns, scarce ? RECYCLE_SCARCE_NS : RECYCLE_NS) &&
-		backend_is_drained(c)) {
-		front_drop_backend(front, c);
-	}
-	return idle_for(c, c->idle_ns, IDLE_NS);
+	return c->served ? idle_for(c, c->idle_ns, IDLE_NS) : idle_for(c, c->state_ns, HEAD_NS);
 }
 
 static bool expired(struct pc_front *front, struct front_connection *c, int64_t elapsed_ns)

@@ -6,7 +6,8 @@
  * the front keeps clients away from it: a backend connection is opened when a request head is
  * complete, taken back when the client idles, and answers only to the front (a source port
  * that the front did not register is refused by the server). Each direction has one bounded
- * buffer; what cannot be forwarded is not read.
+ * buffer; what cannot be forwarded is not read. A head that is not to RFC 9112's letter (bare
+ * line feeds, folded lines, blanks before a colon) is answered 400 here.
  *
  * Limits: connections, connections an address, 10 s for a handshake, 15 s for a request head,
  * 60 s idle, 30 s without progress of a reply, 16 KiB of head (431). Who is refused is closed.

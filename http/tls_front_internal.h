@@ -1,5 +1,5 @@
 /* http/tls_front_internal.h - the front's insides: tls_front.c keeps the connections and the
- * clock, tls_front_relay.c moves the bytes of one.
+ * clock, tls_front_relay.c moves the bytes of one, tls_front_head.c reads its requests' heads.
  *
  * Thread: the front's, except what is marked.
  */
@@ -75,8 +75,9 @@ struct front_connection {
 	bool backend_ended_up; /* we sent our FIN */
 	bool up_blocked;
 	bool upload_cut; /* the body was too slow */
-	bool head_sent; /* a request was passed on, as the .. */
-	uint32_t count_at_head; /* ..th */
+	uint32_t requests; /* that were passed on, of which the link counts those that ended */
+	uint64_t message_left; /* of the last one's bytes */
+	const char *refusal; /* NULL, or the reply to what is no request: it ends the connection */
 
 	unsigned char *up; /* from the client: FRONT_UP_SIZE */
 	size_t up_start, up_end, up_scanned; /* scanned: offset from up_start */
@@ -121,6 +122,13 @@ struct pc_front {
 	_Atomic uint64_t accepted, refused, handshakes, timed_out;
 	_Atomic unsigned n_connections, n_backends;
 };
+
+/* tls_front_head.c */
+
+/* Reads the head at `bytes`. `*scanned`: how far this was looked at before, 0 at first. 0 and
+ * the size of head and body; -EAGAIN: it is not all there; -EBADMSG. */
+int front_head_read(
+	const unsigned char *bytes, size_t size, size_t *scanned, uint64_t *ret_message);
 
 /* tls_front_relay.c */
 

@@ -1,9 +1,9 @@
 /* http/tls_front_relay.c - the bytes of one connection: client to backend and back.
  *
  * A request's head is kept until it is whole; only then does it get a backend connection, and
- * so a worker. Everything else is passed on as it comes, 16 KiB at a time, and what one side
- * does not take is not read from the other. Nothing is allocated here but what wolfSSL
- * allocates for a record.
+ * so a worker. Its body is passed on as it comes, 16 KiB at a time, as is everything once it is
+ * a WebSocket; the next request has to have its head again. What one side does not take is not
+ * read from the other. Nothing is allocated here but what wolfSSL allocates for a record.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -42,7 +42,7 @@ bool front_in_request(const struct front_connection *c)
 {
 	const uint64_t link = atomic_load_explicit(&c->link, memory_order_acquire);
 
-	return (link & LINK_BUSY) || (c->head_sent && link_count(link) == c->count_at_head);
+	return (link & LINK_BUSY) || link_count(link) != (c->requests & LINK_COUNT_MASK);
 }
 
 /* ---- towards the client ---- */
@@ -149,7 +149,8 @@ static ssize_t receive_plain(struct front_connection *c, void *bytes, size_t siz
 static bool may_read_client(const struct front_connection *c)
 {
 	return c->client_state == CLIENT_OPEN && !c->client_ended && !c->upload_cut &&
-	       up_size(c) < FRONT_UP_SIZE && FRONT_DOWN_SIZE - c->down_end >= FRONT_TLS_ROOM;
+	       c->refusal == NULL && up_size(c) < FRONT_UP_SIZE &&
+	       FRONT_DOWN_SIZE - c->down_end >= FRONT_TLS_ROOM;
 }
 
 /* Handlers that wait learn that nobody does. A FIN can also be half a goodbye, so what is
@@ -191,42 +192,6 @@ static int read_client(struct front_connection *c, bool *moved)
 	c->client_readable =
 		(size_t)n == room || (c->tls != NULL && pc_tls_session_pending(c->tls) > 0);
 	return 0;
-}
-
-static bool head_is_whole(struct front_connection *c)
-{
-	const unsigned char *head = c->up + c->up_start;
-	const size_t size = up_size(c);
-
-	for (size_t i = c->up_scanned; i + 1 < size; i++) {
-		if (head[i] != '\n') {
-			continue;
-		}
-		/* An empty line, with or without its carriage return, as Civetweb reads it. */
-		if (head[i + 1] == '\n' ||
-			(head[i + 1] == '\r' && i + 2 < size && head[i + 2] == '\n')) {
-			return true;
-		}
-	}
-	c->up_scanned = size > 3 ? size - 3 : 0;
-	return false;
-}
-
-/* A head for which there is no room: Civetweb's answer would be a vague 400. */
-static int refuse_head(struct front_connection *c)
-{
-	static const char reply[] =
-		"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n"
-		"X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
-		"Content-Type: application/problem+json\r\nContent-Length: 123\r\n\r\n"
-		"{\"type\":\"about:blank\",\"title\":\"Request Header Fields Too Large\","
-		"\"status\":431,\"detail\":\"A request head has at most 16 KiB.\"}";
-
-	if (down_size(c) > 0) {
-		return 0; /* what was asked before is still on its way */
-	}
-	const int r = deliver(c, reply, sizeof(reply) - 1);
-	return r < 0 ? r : leave(c);
 }
 
 /* ---- the backend ---- */
@@ -316,7 +281,9 @@ void front_drop_backend(struct pc_front *front, struct front_connection *c)
 	c->backend = -1;
 	c->backend_state = BACKEND_NONE;
 	c->backend_watched = c->backend_readable = c->backend_hung_up = false;
-	c->backend_ended_up = c->up_blocked = c->head_sent = false;
+	c->backend_ended_up = c->up_blocked = false;
+	c->requests = 0;
+	c->message_left = 0;
 	atomic_fetch_sub(&front->n_backends, 1);
 }
 
@@ -351,6 +318,25 @@ void front_cut_upload(struct front_connection *c)
 	end_upload(c);
 }
 
+#define REFUSAL(status, length, detail)                                                            \
+	"HTTP/1.1 " status "\r\nConnection: close\r\nX-Content-Type-Options: nosniff\r\n"          \
+	"Cache-Control: no-store\r\nContent-Type: application/problem+json\r\n"                    \
+	"Content-Length: " length "\r\n\r\n" detail
+
+static const char long_head[] = REFUSAL("431 Request Header Fields Too Large", "123",
+	"{\"type\":\"about:blank\",\"title\":\"Request Header Fields Too Large\","
+	"\"status\":431,\"detail\":\"A request head has at most 16 KiB.\"}");
+static const char bad_head[] = REFUSAL("400 Bad Request", "99",
+	"{\"type\":\"about:blank\",\"title\":\"Bad Request\","
+	"\"status\":400,\"detail\":\"The request head is malformed.\"}");
+
+/* Only when down is empty. */
+static int say_refusal(struct front_connection *c)
+{
+	const int r = deliver(c, c->refusal, strlen(c->refusal));
+	return r < 0 ? r : leave(c);
+}
+
 /* Nothing is left to pass on. */
 static int forward_end(struct front_connection *c)
 {
@@ -364,6 +350,79 @@ static int forward_end(struct front_connection *c)
 	return 0;
 }
 
+/* What is no request is answered here: Civetweb's answers would be vague. The requests before
+ * it end first: the worker reads an end of file, replies and closes. */
+static int refuse(struct front_connection *c, const char *refusal)
+{
+	c->refusal = refusal;
+	c->up_start = c->up_end = c->up_scanned = 0;
+	if (c->backend_state == BACKEND_NONE) {
+		return say_refusal(c);
+	}
+	end_upload(c);
+	return 0;
+}
+
+/* The next request: 1 when its head is whole, and there is a backend for it; 0: not yet. */
+static int begin_message(struct pc_front *front, struct front_connection *c)
+{
+	while (up_size(c) > 1 && memcmp(c->up + c->up_start, "\r\n", 2) == 0) {
+		c->up_start += 2; /* some send one behind a body: RFC 9112, 2.2 */
+	}
+	if (up_size(c) == 0 || (up_size(c) == 1 && c->up[c->up_start] == '\r')) {
+		return c->client_ended ? forward_end(c) : 0;
+	}
+	const int r =
+		front_head_read(c->up + c->up_start, up_size(c), &c->up_scanned, &c->message_left);
+	if (r == -EBADMSG) {
+		return refuse(c, bad_head);
+	}
+	if (r < 0) {
+		if (up_size(c) == FRONT_UP_SIZE) {
+			return refuse(c, long_head);
+		}
+		return c->client_ended ? forward_end(c) : 0;
+	}
+	if (c->backend_state == BACKEND_NONE) {
+		c->message_left = 0;
+		return open_backend(front, c);
+	}
+	c->requests++;
+	c->served = true;
+	c->idle_ns = front->now_ns;
+	return 1;
+}
+
+/* Sends what may be sent of `up`. 0; -EAGAIN: the backend takes no more now. */
+static int send_up(struct front_connection *c)
+{
+	const bool upgraded = atomic_load(&c->link) & LINK_UPGRADED;
+	size_t size = up_size(c);
+
+	if (!upgraded && size > c->message_left) {
+		size = (size_t)c->message_left;
+	}
+	const ssize_t n = send(c->backend, c->up + c->up_start, size, MSG_NOSIGNAL);
+	if (n < 0 && errno == EAGAIN) {
+		c->up_blocked = true;
+		return -EAGAIN;
+	}
+	if (n < 0) {
+		/* It closed while the client still sends: its reply may be there to be read. */
+		c->backend_readable = true;
+		c->up_start = c->up_end;
+	} else {
+		c->up_start += (size_t)n;
+		c->message_left -= upgraded ? 0 : (uint64_t)n;
+	}
+	c->up_scanned = 0;
+	c->head_ns = 0;
+	if (c->up_start == c->up_end) {
+		c->up_start = c->up_end = 0;
+	}
+	return 0;
+}
+
 static int forward_up(struct pc_front *front, struct front_connection *c, bool *moved)
 {
 	if (c->client_state != CLIENT_OPEN || c->backend_state == BACKEND_CONNECTING ||
@@ -373,38 +432,19 @@ static int forward_up(struct pc_front *front, struct front_connection *c, bool *
 	if (up_size(c) == 0) {
 		return forward_end(c);
 	}
-	if (!front_in_request(c)) {
-		if (!head_is_whole(c)) {
-			if (up_size(c) == FRONT_UP_SIZE) {
-				return refuse_head(c);
+	/* All at once: nobody would come back for a request that is left here. */
+	while (up_size(c) > 0) {
+		if (c->message_left == 0 && !(atomic_load(&c->link) & LINK_UPGRADED)) {
+			const int r = begin_message(front, c);
+			if (r <= 0) {
+				return r;
 			}
-			return c->client_ended ? -ECONNRESET : 0;
 		}
-		if (c->backend_state == BACKEND_NONE) {
-			return open_backend(front, c);
-		}
-		c->count_at_head = link_count(atomic_load(&c->link));
-		c->head_sent = c->served = true;
-		c->idle_ns = front->now_ns;
-	}
-	const ssize_t n = send(c->backend, c->up + c->up_start, up_size(c), MSG_NOSIGNAL);
-	if (n < 0) {
-		if (errno == EAGAIN) {
-			c->up_blocked = true;
+		if (send_up(c) < 0) {
 			return 0;
 		}
-		/* It closed while the client still sends: its reply may be there to be read. */
-		c->backend_readable = true;
-		c->up_start = c->up_end;
-	} else {
-		c->up_start += (size_t)n;
+		*moved = true;
 	}
-	c->up_scanned = 0;
-	c->head_ns = 0;
-	if (c->up_start == c->up_end) {
-		c->up_start = c->up_end = 0;
-	}
-	*moved = true;
 	return 0;
 }
 
@@ -423,7 +463,7 @@ static int read_backend(struct pc_front *front, struct front_connection *c, bool
 	if (n <= 0) {
 		/* Reset or ended: what it had to say has been read. */
 		front_drop_backend(front, c);
-		return leave(c);
+		return c->refusal != NULL ? say_refusal(c) : leave(c);
 	}
 	c->backend_readable = (size_t)n == sizeof(front->scratch) || c->backend_hung_up;
 	c->idle_ns = front->now_ns;

@@ -118,6 +118,22 @@ def silent_clients_go(s):
 
 
 @test
+def half_heads_behind_a_request(s):
+    """Whoever was served and begins to ask again keeps no worker meanwhile."""
+    clients = [s.connect() for _ in range(30)]
+    for c in clients:
+        assert c.ask("/hello").status == 200
+        c.send("GET /hello HTTP/1.1\r\nHo")
+    s.until("the workers are free", lambda n: n["backends"] <= 1)
+    for c in clients[:5]:
+        c.send("st: x\r\n\r\n")
+        assert c.reply().status == 200
+    for c in clients:
+        c.sock.close()
+    s.until("they are gone", lambda n: n["connections"] <= 1)
+
+
+@test
 def dripping_heads(s):
     """A head of a byte at a time never gets a worker, and is cut off."""
     drips = [s.connect() for _ in range(20)]

@@ -144,6 +144,91 @@ def bad_messages(s):
 
 
 @test
+def heads_to_the_letter(s):
+    """What is no head by RFC 9112 gets one answer, from the front, and no worker."""
+    good = "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+    for message in ("GET /hello HTTP/1.1\nHost: x\n\n", "GET /hello HTTP/1.1\nHost: x\n\r\n",
+                    "GET /hello HTTP/1.1\r\nHost: x\n\r\n", "GET /hello HTTP/1.1\r\nHost: x\r\r\n\r\n",
+                    "GET /hello HTTP/1.1\r\nHost : x\r\n\r\n", "GET /hello HTTP/1.1\r\nHost\t: x\r\n\r\n",
+                    "GET /hello HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n",
+                    "GET /hello HTTP/1.1\r\n Host: x\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n",
+                    "GET /hello HTTP/1.1\r\nHost: x\0y\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: x\x7f\r\n\r\n",
+                    " " + good, "\n" + good, "\r" + good, "\r\n\n" + good, "\t\r\n\r\n"):
+        for before in ("", good):  # on a new connection, and on one that was served
+            with s.connect() as c:
+                if before:
+                    c.send(before)
+                    assert c.reply().status == 200
+                c.send(message + good)
+                reply = c.reply()
+                assert "malformed" in reply.problem(400), message
+                assert reply.headers["connection"] == "close"
+                assert c.reply() is None, message
+    with s.connect() as c:  # an empty line or two before a request are forgiven
+        for _ in range(3):
+            c.send("\r\n\r\n" + good + "\r\n")
+            assert c.reply().status == 200
+    with s.connect() as c:  # what was asked before it is answered
+        c.send(good + good.replace("hello", "wait?ms=300") + "rubbish\n\n")
+        assert c.reply().status == 200 and c.reply().json() == {"waited": True}
+        c.reply().problem(400)
+        assert c.reply() is None
+    with s.connect() as c:
+        c.send(good + "X" * 20000)
+        assert c.reply().status == 200
+        c.reply().problem(431)
+
+
+@test
+def bytes_of_others(s):
+    """Civetweb's buffers are used again: nobody learns what was in them before."""
+    secret = "hunter2-hunter2"
+    for _ in range(120):  # more than there are workers
+        with s.connect() as c:
+            c.send("GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" + "\r\n" * 1000)
+            c.reply()
+    body = '{"password":"' + secret + '"}'
+    head = ("POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n")
+    for _ in range(120):
+        with s.connect() as c:
+            c.send(head + body)
+            assert secret in c.reply().body.decode()
+    for before in ("", "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"):
+        for _ in range(60):
+            with s.connect() as c:
+                c.send(before + "\r\n\r\n" + "\n" * (len(head) - 15) + "GET / HTTP/")
+                c.sock.settimeout(5)
+                with contextlib.suppress(TimeoutError):
+                    while c.more():
+                        if len(before) == 0 or b"400" in c.left:
+                            break
+                assert secret not in c.left.decode(), c.left
+
+
+@test
+def messages_in_pieces(s):
+    """Requests that come joined, or in pieces however slow, are the same requests."""
+    kind = "Content-Type: application/json\r\n"
+    body = '{"a":"GET /hello HTTP/1.1"}'
+    post = f"POST /echo HTTP/1.1\r\nHost: x\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"
+    with s.connect() as c:
+        c.send((post + "GET /hello/1 HTTP/1.1\r\nHost: x\r\n\r\n") * 40)
+        for _ in range(40):
+            assert c.reply().json() == {"a": "GET /hello HTTP/1.1"}
+            assert c.reply().json()["path"] == "/hello/1"
+    with s.connect() as c:
+        for i in range(0, len(post), 7):
+            c.send(post[i:i + 7])
+        assert c.reply().status == 200
+        c.send(post + "GET /hello/2 HT")
+        assert c.reply().status == 200
+        s.until("the worker is free", lambda n: n["backends"] <= 1)
+        c.send("TP/1.1\r\nHost: x\r\n\r\n")
+        assert c.reply().json()["path"] == "/hello/2"
+
+
+@test
 def smuggling(s):
     """What comes behind a refused body is not taken for a request."""
     with s.connect() as c:
