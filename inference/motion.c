@@ -35,7 +35,7 @@
 #define RESTLESS_UNSTEADY 3.0f
 
 #define CHANNEL_PLANES 6 /* a channel, and those before */
-#define PLANES 8
+#define PLANES 9
 
 static void take_planes(struct pc_motion *motion)
 {
@@ -55,7 +55,8 @@ static void take_planes(struct pc_motion *motion)
 		}
 	}
 	float **const planes[] = { &motion->noise, &motion->tremor, &motion->differs,
-		&motion->changes, &motion->sways, &motion->still_s, &motion->doubt, &motion->open };
+		&motion->changes, &motion->sways, &motion->still_s, &motion->ghost_s,
+		&motion->doubt, &motion->open };
 	for (unsigned i = 0; i < sizeof(planes) / sizeof(planes[0]); i++) {
 		*planes[i] = at;
 		at += n;
@@ -236,7 +237,7 @@ static void look(
 			motion->jumped_ns != 0;
 	ret->changed = motion->shares[0];
 	if (!ret->light_change) {
-		motion_blobs_find(motion, ret);
+		motion_blobs_find(motion, dt_s, ret);
 	}
 	motion_cells_learn(motion, dt_s, ret->light_change);
 	keep_picture(motion, capture_ns);

@@ -11,7 +11,8 @@
 #define REACH 2 /* cells */
 #define KNOWN_PART 0.3f
 #define MOVING_PART 0.1f
-#define GHOST_EDGES 4.0f
+#define GHOST_EDGES 1.7f
+#define GHOST_S 1.0f /* and for so long: who stands, sways */
 #define GHOST_STIRS 0.02f /* of its cells may change: noise */
 #define SURE_PART 0.1f /* of a thing's cells must differ beyond doubt */
 
@@ -146,15 +147,17 @@ static bool is_ghost(const struct motion_blob *blob)
 	       blob->edges_back > GHOST_EDGES * blob->edges_now;
 }
 
-static void lay_ghosts(struct pc_motion *motion, unsigned n)
+static void lay_ghosts(struct pc_motion *motion, unsigned n, float dt_s)
 {
 	for (unsigned i = 0; i < n; i++) {
 		const struct motion_run *run = &motion->runs[i];
-		if (!is_ghost(&motion->blobs[root_of(motion->runs, i)])) {
-			continue;
-		}
-		for (unsigned x = run->from; x < run->to; x++) {
-			motion_cells_absorb(motion, run->y * motion->columns + x);
+		const bool ghost = is_ghost(&motion->blobs[root_of(motion->runs, i)]);
+		const unsigned line = run->y * motion->columns;
+		for (unsigned cell = line + run->from; cell < line + run->to; cell++) {
+			motion->ghost_s[cell] = ghost ? motion->ghost_s[cell] + dt_s : 0;
+			if (motion->ghost_s[cell] > GHOST_S) {
+				motion_cells_absorb(motion, cell);
+			}
 		}
 	}
 }
@@ -212,7 +215,7 @@ static void report(const struct pc_motion *motion, const struct motion_blob *blo
 	insert_box(ret, &box);
 }
 
-void motion_blobs_find(struct pc_motion *motion, struct pc_motion_result *ret)
+void motion_blobs_find(struct pc_motion *motion, float dt_s, struct pc_motion_result *ret)
 {
 	const unsigned n = find_runs(motion);
 	join_runs(motion->runs, n);
@@ -221,7 +224,7 @@ void motion_blobs_find(struct pc_motion *motion, struct pc_motion_result *ret)
 		const uint32_t root = root_of(motion->runs, i);
 		add_run(motion, &motion->blobs[root], &motion->runs[i]);
 	}
-	lay_ghosts(motion, n);
+	lay_ghosts(motion, n, dt_s);
 	mark(motion, n);
 	for (unsigned i = 0; i < n; i++) {
 		if (motion->runs[i].parent == i && is_thing(motion, &motion->blobs[i])) {

@@ -221,6 +221,7 @@ void motion_cells_absorb(struct pc_motion *motion, unsigned i)
 	}
 	motion->has_under[i] = 1;
 	motion->still_s[i] = 0;
+	motion->ghost_s[i] = 0;
 	motion->flags[i] = 0;
 }
 
@@ -262,6 +263,7 @@ static void grow_old(struct pc_motion *motion, float dt_s)
 	for (unsigned i = 0; i < motion->n; i++) {
 		if (!(motion->flags[i] & MOTION_THING)) {
 			motion->still_s[i] = 0;
+			motion->ghost_s[i] = 0;
 			continue;
 		}
 		/* Breathing is not moving away. */
@@ -314,6 +316,7 @@ void motion_cells_rebase(struct pc_motion *motion)
 		memcpy(motion->earlier[1][c], motion->raw[c], bytes);
 	}
 	memset(motion->still_s, 0, bytes);
+	memset(motion->ghost_s, 0, bytes);
 	memset(motion->differs, 0, bytes);
 	memset(motion->changes, 0, bytes);
 	memset(motion->sways, 0, bytes);

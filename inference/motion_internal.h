@@ -71,6 +71,7 @@ struct pc_motion {
 	float *changes; /* this picture from the one MOTION_LAG_S before */
 	float *sways; /* this picture from the one half a second to a second before */
 	float *still_s; /* how long a foreground cell has looked the same */
+	float *ghost_s; /* how long it has looked left behind */
 	float *doubt; /* added to the threshold: compensated light */
 	float *open; /* 1, or 0 where a mask lies */
 	float *scratch; /* one line more than a plane */
@@ -128,6 +129,6 @@ void motion_light_finish(struct motion_light *light);
 void motion_light_even_out(struct pc_motion *motion);
 
 /* motion_blobs.c: boxes of what is foreground, largest first; marks MOTION_THING. */
-void motion_blobs_find(struct pc_motion *motion, struct pc_motion_result *ret);
+void motion_blobs_find(struct pc_motion *motion, float dt_s, struct pc_motion_result *ret);
 
 #endif
