@@ -288,8 +288,9 @@ static int on_begin_request(struct mg_connection *connection)
 	struct pc_request *request = request_start(worker, connection);
 	pc_front_request_begin(atomic_load(&worker->server->front), worker->peer.token);
 	const int status = serve(request, worker, mg_get_request_info(connection));
-	pc_debug("%s %s from %s: %d", mg_get_request_info(connection)->request_method,
-		request->path, request->peer, status);
+	/* Without the "~TOKEN" of a playlist's children: whoever reads the log is not logged in. */
+	pc_debug("%s %.*s from %s: %d", mg_get_request_info(connection)->request_method,
+		(int)strcspn(request->path, "~"), request->path, request->peer, status);
 	if (status != 0 && request->close) {
 		/* Ends the connection now: Civetweb would read an unread body to its end. */
 		mg_close_connection(connection);
