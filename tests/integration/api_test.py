@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import pathlib
+import re
 import socket
 import ssl
 import sys
@@ -19,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from tests.support.petcam import PASSWORD, USERNAME, Petcam
 
 DEMO = {"cameras.[0].source": "demo:speed=8", "cameras.[0].width": 320, "cameras.[0].height": 192,
-        "storage.post_roll_s": 1.0}
+        "storage.post_roll_s": 1.0, "log.level": "debug"}
 
 
 def check(condition, what):
@@ -143,6 +144,48 @@ def test_tokens(petcam):
     refused(petcam, "GET", child.replace("~", "~x"), 401, token=None)
     for secret in (petcam.token, petcam.media_token, PASSWORD):
         check(secret not in petcam.log(), "a secret stands in the log")
+
+
+def test_access(petcam):
+    """Every route of routes.c, and everybody who may not."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    routes = re.findall(r'\{ PC_(\w+), "([^"]+)", PC_(\w+),', (root / "http" / "routes.c").read_text())
+    check(len(routes) > 25 and {level for _, _, level in routes} == {"OPEN", "VIEWER", "OWNER", "MEDIA"}, routes)
+    key = (petcam.root / "data" / "keys" / "jwt.key").read_bytes()
+    claims = json.loads(base64.urlsafe_b64decode(petcam.token.split(".")[1] + "=="))
+    now = int(time.time())
+    media = jwt(key, {**claims, "aud": "media"})
+    for method, pattern, level in routes:
+        def status(query="", token=None, media_token=media, method=method, pattern=pattern, **headers):
+            path = pattern.replace("/cameras/{id}", "/cameras/cam0").replace("{id}", "999999999")
+            path = path.replace("{token}", media_token).replace("{file}", "init-0.mp4")
+            headers = {name.replace("_", "-"): value for name, value in headers.items()}
+            return petcam.request(method, path + query, token=token, headers=headers)[0]
+        what = f"{method} {pattern}"
+        if level == "OPEN":
+            check(status() not in (401, 403) and status(token="wrong") not in (401, 403), what)
+            if method == "POST":
+                check(status(Origin="https://evil.example") == 403, f"{what}: another site")
+            continue
+        wrong_media = media[:-2] + ("AA" if media[-2:] != "AA" else "BA")
+        check(status(media_token=wrong_media) == 401, f"{what}: nobody")
+        for token in ("wrong", "", media, jwt(key, {**claims, "exp": now - 1}), jwt(key, {**claims, "sid": "A" * 22})):
+            check(status(token=token) == 401, f"{what}: {token}")
+        check(status(f"?token={petcam.token}", media_token=petcam.token) == 401, f"{what}: the access token on the URL")
+        check(status("?token=" + jwt(key, {**claims, "aud": "media", "exp": now - 1}), media_token="x") == 401, what)
+        cookie = {"Cookie": f"__Host-petcam={petcam.token}"}
+        if level != "MEDIA":
+            check(status(f"?token={media}") == 401, f"{what}: a media token")
+            check(status(Cookie=f"__Host-petcam={media}") == 401, f"{what}: a media token as cookie")
+        check(status(media_token="x", Cookie=f"petcam={petcam.token}") == 401, f"{what}: another cookie")
+        check(status(media_token="x", Cookie="; ".join([cookie["Cookie"]] * 2)) == 401, f"{what}: two cookies")
+        if level == "OWNER":
+            check(status(token=jwt(key, {**claims, "role": "viewer"})) == 403, f"{what}: a viewer")
+        if method != "GET":
+            for headers in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "cross-site"}):
+                check(status(**cookie, **headers) == 403, f"{what}: {headers}")
+            check(status(token=petcam.token, Origin="https://evil.example") == 403, f"{what}: a token of another site")
+    check(petcam.get("/events")[0] == 200, "the login goes on")
 
 
 def test_cookie(petcam):
@@ -392,7 +435,7 @@ def raw(petcam, data, timeout=20):
 def test_protocol(petcam):
     host = f"Host: 127.0.0.1:{petcam.port}\r\n"
     for head, statuses in (
-            (f"GET /version HTTP/1.1\r\n{host}X: {'x' * 65536}\r\n\r\n", (b"431", b"413", b"400", b"")),
+            (f"GET /version HTTP/1.1\r\n{host}X: {'x' * 65536}\r\n\r\n", (b"431",)),
             (f"POST /session HTTP/1.1\r\n{host}Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n", (b"413",)),
             (f"POST /session HTTP/1.1\r\n{host}Content-Type: application/json\r\nContent-Length: -1\r\n\r\n", (b"400", b"411")),
             (f"POST /session HTTP/1.1\r\n{host}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", (b"400",)),
@@ -400,11 +443,65 @@ def test_protocol(petcam):
             (f"GET /../etc/passwd HTTP/1.1\r\n{host}Connection: close\r\n\r\n", (b"400", b"404")),
             (f"GET //version HTTP/1.1\r\n{host}Connection: close\r\n\r\n", (b"400", b"404")),
             (f"GET /%76ersion HTTP/1.1\r\n{host}Connection: close\r\n\r\n", (b"400", b"404")),
-            (f"BREW /version HTTP/1.1\r\n{host}Connection: close\r\n\r\n", (b"405", b"400", b"501"))):
+            (f"BREW /version HTTP/1.1\r\n{host}Connection: close\r\n\r\n", (b"405", b"400", b"501")),
+            (f"GET /version HTTP/1.1\n{host}\n", (b"400",)),
+            (f"GET /version HTTP/1.1\r\n{host}X: a\r\n b\r\n\r\n", (b"400",)),
+            (f"GET /version HTTP/1.1\r\n{host}X : a\r\n\r\n", (b"400",)),
+            (f"GET https://127.0.0.1/version HTTP/1.1\r\n{host}Connection: close\r\n\r\n", (b"400", b"")),
+            (f"GET /version HTTP/1.1\r\n{host}{host}\r\n", (b"400",)),
+            ("GET /version HTTP/1.0\r\n\r\n", (b"200",))):
         answer = raw(petcam, head.encode())
         code = answer[9:12] if answer else b""
         check(code in statuses, f"{head[:60]!r}: {answer[:200]!r}")
     check(petcam.get("/version")[0] == 200, "it goes on")
+
+
+def test_slow(petcam):
+    """A head, and a body, that do not come: the client is let go, in its time, with a word if it can be."""
+    host = f"Host: 127.0.0.1:{petcam.port}\r\n"
+    half = (f"GET /version HTTP/1.1\r\n{host}X: ",
+            f"POST /session HTTP/1.1\r\n{host}Content-Type: application/json\r\nContent-Length: 90\r\n\r\n{{")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        head, body = pool.map(lambda text: raw(petcam, text.encode(), timeout=40), half)
+    check(head == b"", head)
+    check(body.startswith(b"HTTP/1.1 408 ") and b"within" in body, body)
+    check(petcam.get("/version")[0] == 200, "it goes on")
+
+
+def test_blocking_reload(petcam):
+    """What cannot come is refused at once; nobody waits for it with a worker."""
+    path = "/cameras/cam0/hls/"
+    playlist = petcam.wait_for(lambda: petcam.request("GET", path + "media.m3u8")[2].decode())
+    last = int(re.search(r"#EXT-X-MEDIA-SEQUENCE:(\d+)", playlist)[1]) + playlist.count("#EXTINF")
+    for query in ("_HLS_msn=-1", "_HLS_msn=", "_HLS_msn=x", "_HLS_part=1", f"_HLS_msn={last}&_HLS_msn={last}",
+                  f"_HLS_msn={last + 1000}", "_HLS_msn=9223372036854775807", "_HLS_msn=9223372036854775808",
+                  f"_HLS_msn={last}&_HLS_part=-1", f"_HLS_msn={last + 1}&_HLS_part=9223372036854775807"):
+        refused(petcam, "GET", f"{path}media.m3u8?{query}", 400)
+    check(petcam.get(f"{path}media.m3u8?_HLS_msn=0")[0] == 200, "what is there already")
+    for name in ("seg-999999999999999999.m4s", "seg-99999999999999999999.m4s", "seg--1.m4s", "seg-01.m4s", "seg-.m4s",
+                 f"part-{last + 9}.0.m4s", f"part-{last}.999999999999999999.m4s", "init-0.mp4", "init-4294967297.mp4", "x"):
+        refused(petcam, "GET", path + name, 404)
+
+
+def test_stop(petcam):
+    """It ends in seconds whatever is open, and says nothing bad."""
+    host = f"Host: 127.0.0.1:{petcam.port}\r\nAuthorization: Bearer {petcam.token}\r\n"
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    clients = []
+    for text in ("GET /events/stream", "GET /cameras/cam0/live.mp4", "GET /cameras/cam0/hls/media.m3u8?_HLS_msn=1",
+                 "POST /session HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 90", "GET /vers") * 4:
+        tls = context.wrap_socket(socket.create_connection((petcam.host, petcam.port), 20))
+        version = " HTTP/1.1" if "HTTP" not in text else ""
+        tls.sendall((text if text.endswith("vers") else f"{text}{version}\r\n{host}\r\n").encode())
+        clients.append(tls)
+    begun = time.monotonic()
+    check(petcam.stop() == 0, "exit status")
+    check(time.monotonic() - begun < 10, f"it took {time.monotonic() - begun:.1f} s")
+    check(" error " not in petcam.log(), petcam.log()[-3000:])
+    for tls in clients:
+        tls.close()
 
 
 def test_restart(root):
@@ -426,11 +523,10 @@ def main():
     with Petcam(DEMO) as petcam:
         test_setup(petcam)
         petcam.login()
-        for test in (test_health, test_tokens, test_cookie, test_login_input, test_events, test_recordings, test_alerts,
-                     test_stream, test_protocol, test_logins_at_once):
+        for test in (test_health, test_tokens, test_access, test_cookie, test_login_input, test_events, test_recordings, test_alerts,
+                     test_stream, test_protocol, test_blocking_reload, test_slow, test_logins_at_once, test_stop):
             test(petcam)
             print(f"ok {test.__name__}", flush=True)
-        check(petcam.stop() == 0, "exit status")
     test_tenth_wrong_code()
     print("ok test_tenth_wrong_code", flush=True)
     test_guessing()
