@@ -3,11 +3,9 @@
 // The daemon sends a text message before each init segment (binary), then one binary message a
 // frame. Decode times are the daemon's own line, so a buffer starts wherever that stands now.
 //
-// How far behind the newest frame the picture stands is the slack: what is left to show at the
-// moment when the next frame arrives. Too little and a late frame is a stutter, too much and it is
-// not instant. The player steers the least slack of the last second to a target by playing a
-// little faster or slower; the target grows when the picture ran dry and shrinks again with time.
-// Only what cannot be made up for that way (a gap, a hidden page) is jumped over.
+// The player stays a few hundredths of a second behind the newest frame (slack.ts). Only what cannot
+// be made up for by speed (a gap, a hidden page) is jumped over.
+import { setRate, SlackControl, type SlackOptions } from "./slack";
 
 /** What the daemon says before an init segment. */
 interface EpochMessage {
@@ -25,22 +23,13 @@ export interface InstantEvents {
   state(state: InstantState, why: string): void;
 }
 
-const SLACK_MIN_S = 0.012;
-const SLACK_MAX_S = 0.15;
-/** Added to the target when the picture ran dry; and taken off each second that it did not. */
-const SLACK_MORE_S = 0.01;
-const SLACK_LESS_S = 0.001;
-/** Nearer to the target than this: normal speed. */
-const SLACK_FINE_S = 0.006;
-/** Far from the target (after the start: up to a key frame's distance) it is approached quickly,
- * near it slowly: the slack is only known over a second. */
-const SLACK_FAR_S = 0.08;
-const GAIN_FAR = 1;
-const GAIN_NEAR = 0.5;
-const RATE_LOW = 0.95;
-const RATE_HIGH = 1.6;
+const SLACK: SlackOptions = {
+  minS: 0.012, maxS: 0.15, moreS: 0.01, lessS: 0.001, fineS: 0.006, farS: 0.06, stepMs: 200,
+};
 /** More slack than this is jumped over: it would take long to make up for. */
 const JUMP_S = 1;
+/** A frame must have arrived before it is shown; about its duration. */
+const FRAME_S = 1 / 30;
 /** Played video that is kept. */
 const KEEP_S = 10;
 /** Messages that may wait for the SourceBuffer; more means that it is stuck. */
@@ -53,10 +42,6 @@ const SILENCE_MAX_MS = 4000;
 const HIDDEN_MAX_MS = 20_000;
 /** Failures before the first picture after which another player is asked for. */
 const FAILURES_MAX = 4;
-/** Steps of the controller. */
-const CONTROL_MS = 200;
-const WINDOW_STEPS = 5;
-
 const Source: typeof MediaSource | undefined =
   globalThis.MediaSource ??
   (globalThis as { ManagedMediaSource?: typeof MediaSource }).ManagedMediaSource;
@@ -87,9 +72,7 @@ export class InstantPlayer {
   #hiddenTimer = 0;
   #controlTimer = 0;
   #lastMessageMs = 0;
-  #target = SLACK_MIN_S;
-  /** The least slack of each step, the running one last. */
-  #least: number[] = [Infinity];
+  readonly #slack = new SlackControl(SLACK);
 
   constructor(video: HTMLVideoElement, url: string, events: InstantEvents) {
     this.#video = video;
@@ -99,7 +82,7 @@ export class InstantPlayer {
     video.addEventListener("playing", this.#onPlaying);
     video.addEventListener("waiting", this.#onWaiting);
     video.addEventListener("error", this.#onError);
-    this.#controlTimer = window.setInterval(this.#control, CONTROL_MS);
+    this.#controlTimer = window.setInterval(this.#control, SLACK.stepMs);
     this.#connect();
   }
 
@@ -230,8 +213,7 @@ export class InstantPlayer {
     this.#queue.push(data);
     const end = this.#end();
     if (end !== undefined) {
-      const last = this.#least.length - 1;
-      this.#least[last] = Math.min(this.#least[last]!, end - this.#video.currentTime);
+      this.#slack.sample(end - this.#video.currentTime);
     }
     this.#feed();
   }
@@ -291,8 +273,8 @@ export class InstantPlayer {
     const start = buffered.start(buffered.length - 1);
     const lag = end - video.currentTime;
     if (!video.seeking && (lag > JUMP_S || lag < -JUMP_S || video.currentTime < start)) {
-      video.currentTime = Math.max(start, end - this.#target - 1 / 30);
-      this.#least = [Infinity];
+      video.currentTime = Math.max(start, end - this.#slack.targetS - FRAME_S);
+      this.#slack.forget();
     }
     if (video.paused && !this.#starting) {
       this.#starting = true;
@@ -316,21 +298,9 @@ export class InstantPlayer {
       this.#retry("no picture arrives");
       return;
     }
-    const slack = Math.min(...this.#least);
-    this.#least.push(Infinity);
-    if (this.#least.length > WINDOW_STEPS) {
-      this.#least.shift();
-    }
-    this.#target = Math.max(SLACK_MIN_S, this.#target - (SLACK_LESS_S * CONTROL_MS) / 1000);
-    if (slack === Infinity || this.#video.seeking) {
-      return;
-    }
-    const off = slack - this.#target;
-    const gain = off > SLACK_FAR_S ? GAIN_FAR : Math.abs(off) > SLACK_FINE_S ? GAIN_NEAR : 0;
-    const rate = Math.min(RATE_HIGH, Math.max(RATE_LOW, 1 + gain * off));
-    const rounded = Math.round(rate * 100) / 100;
-    if (this.#video.playbackRate !== rounded) {
-      this.#video.playbackRate = rounded;
+    const rate = this.#slack.step();
+    if (!this.#video.seeking) {
+      setRate(this.#video, rate);
     }
   };
 
@@ -343,7 +313,7 @@ export class InstantPlayer {
 
   readonly #onWaiting = (): void => {
     if (this.#state === "playing" && !this.#video.seeking) {
-      this.#target = Math.min(SLACK_MAX_S, this.#target + SLACK_MORE_S);
+      this.#slack.ranDry();
     }
   };
 
@@ -364,7 +334,7 @@ export class InstantPlayer {
       return;
     }
     this.#lastMessageMs = performance.now();
-    this.#least = [Infinity];
+    this.#slack.forget();
     if (this.#socket === undefined) {
       window.clearTimeout(this.#retryTimer);
       this.#connect();
