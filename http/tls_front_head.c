@@ -77,6 +77,17 @@ static bool read_field(const unsigned char *line, size_t size, uint64_t *body)
 	return true;
 }
 
+/* "METHOD /..": for other targets Civetweb closes without a word. What follows is its matter. */
+static bool is_request_line(const unsigned char *line, size_t size)
+{
+	size_t n = 0;
+
+	while (n < size && is_token(line[n])) {
+		n++;
+	}
+	return n > 0 && n + 1 < size && line[n] == ' ' && line[n + 1] == '/';
+}
+
 /* Whether an empty line is there, with or without its carriage return. */
 static bool has_end(const unsigned char *bytes, size_t size, size_t *scanned)
 {
@@ -102,16 +113,17 @@ int front_head_read(const unsigned char *bytes, size_t size, size_t *scanned, ui
 	if (!has_end(bytes, size, scanned)) {
 		return -EAGAIN;
 	}
-	for (;;) {
-		const ssize_t line = line_size(bytes + at, size - at);
-		if (line < 0 ||
-			(line > 0 && at > 0 && !read_field(bytes + at, (size_t)line, &body))) {
+	ssize_t line = line_size(bytes, size);
+	if (line < 0 || !is_request_line(bytes, (size_t)line)) {
+		return -EBADMSG;
+	}
+	do {
+		at += (size_t)line + 2;
+		line = line_size(bytes + at, size - at);
+		if (line < 0 || (line > 0 && !read_field(bytes + at, (size_t)line, &body))) {
 			return -EBADMSG;
 		}
-		at += (size_t)line + 2;
-		if (line == 0) {
-			*ret_message = at + body;
-			return 0;
-		}
-	}
+	} while (line > 0);
+	*ret_message = at + 2 + body;
+	return 0;
 }

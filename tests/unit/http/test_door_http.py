@@ -153,7 +153,9 @@ def heads_to_the_letter(s):
                     "GET /hello HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n",
                     "GET /hello HTTP/1.1\r\n Host: x\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n",
                     "GET /hello HTTP/1.1\r\nHost: x\0y\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: x\x7f\r\n\r\n",
-                    " " + good, "\n" + good, "\r" + good, "\r\n\n" + good, "\t\r\n\r\n"):
+                    " " + good, "\n" + good, "\r" + good, "\r\n\n" + good, "\t\r\n\r\n",
+                    "GET https://x/hello HTTP/1.1\r\nHost: x\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+                    "GET\r\n\r\n", "GET /\r\n /hello HTTP/1.1\r\n\r\n"):
         for before in ("", good):  # on a new connection, and on one that was served
             with s.connect() as c:
                 if before:
