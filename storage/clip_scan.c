@@ -19,6 +19,7 @@
 #define FOURCC_SIDX PC_MP4_TYPE('s', 'i', 'd', 'x')
 
 #define HEADER_MAX (64 * 1024)
+#define MEHD_SIZE 20
 #define MOOF_MAX (64 * 1024)
 #define MOOF_USUAL 512
 #define MDAT_MAX (64 * 1024 * 1024)
@@ -244,12 +245,20 @@ static int scan_header(struct scan *scan, const uint8_t *data, size_t size, bool
 		return -EINVAL;
 	}
 	if (*ret_marked) {
+		/* The first box in it is the one kept for the duration, and nothing else may be
+		 * written over. */
 		static const uint32_t mvex[] = { FOURCC_MOOV, FOURCC_MVEX, 0 };
 		if (pc_mp4_find(data, moov_end, mvex, &box) < 0 ||
 			layout->fragments_offset < moov_end + 256) {
 			return -EINVAL;
 		}
-		layout->mehd_offset = box.body;
+		at = box.body;
+		if (pc_mp4_next(data, box.offset + box.size, &at, &box) < 0 ||
+			box.size != MEHD_SIZE ||
+			(box.type != FOURCC_FREE && box.type != FOURCC_MEHD)) {
+			return -EINVAL;
+		}
+		layout->mehd_offset = box.offset;
 		layout->index_offset = moov_end;
 		layout->index_size = layout->fragments_offset - moov_end;
 	}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define SAMPLE_NOT_SYNC 0x00010000u
+#define SAMPLES_MAX 65536 /* of a moof: samples that take no bytes could be any number */
 #define TIME_MAX (INT64_MAX / 4096) /* ticks: centuries, and room to count in milliseconds */
 
 uint32_t pc_mp4_get32(const uint8_t *data)
@@ -188,7 +189,7 @@ static int read_trun(const uint8_t *body, size_t size, const struct track_defaul
 		entry += (flags & bit) != 0 ? 4 : 0;
 	}
 	if (n == 0 || (entry != 0 && n > (size - (at < size ? at : size)) / entry) ||
-		(entry == 0 && n > 65536)) {
+		n > SAMPLES_MAX - moof->samples) {
 		return -EINVAL;
 	}
 	for (uint32_t i = 0; i < n; i++) {
