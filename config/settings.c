@@ -462,7 +462,7 @@ static void apply_override(config_t *tree, const char *override, struct pc_setti
 	config_init(&value);
 	snprintf(text, size, "v = %s;", equals + 1);
 	const config_setting_t *parsed = NULL;
-	if (config_read_string(&value, text) == CONFIG_TRUE) {
+	if (include_line(equals + 1) == 0 && config_read_string(&value, text) == CONFIG_TRUE) {
 		parsed = config_lookup(&value, "v");
 	}
 	if (parsed == NULL) {
@@ -511,6 +511,20 @@ void pc_settings_default(struct pc_settings *settings)
 	for (unsigned i = 0; i < PC_SETTINGS_CAMERAS_MAX; i++) {
 		snprintf(settings->cameras[i].id, sizeof(settings->cameras[i].id), "cam%u", i);
 	}
+}
+
+/* Line of an "@include", from 1; 0: none. libconfig 1.5 would open whatever it names, a folder
+ * or an endless device too. */
+static unsigned include_line(const char *text)
+{
+	unsigned line = 1;
+	for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n', line++) {
+		const char *word = text + strspn(text, " \t");
+		if (strncmp(word, "@include", 8) == 0) {
+			return line;
+		}
+	}
+	return 0;
 }
 
 /* Whole file into memory, so that libconfig never sees a folder or an endless device. */
@@ -568,6 +582,9 @@ int pc_settings_load(const char *file, const char *const *overrides, size_t n_ov
 		r = read_file(file, &text);
 		if (r < 0) {
 			add_error(errors, "%s: %s", file, strerror(-r));
+		} else if (include_line(text) > 0) {
+			add_error(errors, "%s:%u: @include is not taken: write the settings here",
+				file, include_line(text));
 		} else if (config_read_string(&tree, text) != CONFIG_TRUE) {
 			add_error(errors, "%s:%d: %s", file, config_error_line(&tree),
 				config_error_text(&tree));

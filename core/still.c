@@ -66,6 +66,7 @@ static int open_decoder(const struct pc_init *init, AVCodecContext **ret_context
 	context->thread_count = 1;
 	context->flags |= AV_CODEC_FLAG_LOW_DELAY;
 	context->err_recognition = AV_EF_EXPLODE;
+	context->max_pixels = (int64_t)MAX_SIDE * MAX_SIDE; /* before it allocates for an SPS */
 	r = avcodec_open2(context, codec, NULL);
 	if (r < 0) {
 		r = errno_of(r);

@@ -72,7 +72,7 @@ static void check_settings(const struct pc_settings *settings)
 
 static bool is_safe(const uint8_t *data, size_t size)
 {
-	return data == NULL || size == 0 || memmem(data, size, "include", 7) == NULL;
+	return data == NULL || size == 0 || memmem(data, size, "@include", 8) == NULL;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

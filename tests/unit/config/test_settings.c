@@ -142,6 +142,7 @@ static void test_faults(void)
 	refused("http: { plain_loopback = true; };\n", "http.plain_loopback: http.address must be");
 	refused("storage: {\n", "settings.cfg:2: syntax error");
 	refused("live: { window_s = 6; }; storage: { pre_roll_s = 5; };\n", "live.window_s");
+	refused("# a\n  @include \"/etc/passwd\"\n", "settings.cfg:2: @include is not taken");
 	/* Several faults are all named, and what was right is kept. */
 	test_int(load("http: { port = 99999; keep = 1; };\nstorage: { root = \"/ok\"; };\n", NULL,
 			 0),
