@@ -20,6 +20,7 @@
 #define ZONE_IN 0.5f
 #define ZONE_OUT 0.2f
 #define ZONE_HOLD_NS (INT64_C(400) * 1000 * 1000)
+#define ASLEEP_NS (INT64_C(3) * 1000 * 1000 * 1000)
 #define DORMANT_MAX 4
 
 struct presence {
@@ -316,7 +317,9 @@ static void leave_zones(struct pc_behaviour *behaviour, const struct follower *f
 		if (!follower->zones[z].inside) {
 			continue;
 		}
-		if (track->left) {
+		/* Gone from one picture to the next, by the border or by a door; or it had
+		 * not moved for so long that it is background now. */
+		if (track->left || track->last_ns - track->last_moved_ns < ASLEEP_NS) {
 			tell_zone(behaviour, track, z, false, track->last_ns);
 		} else if (behaviour->dormant[z] < DORMANT_MAX) {
 			behaviour->dormant[z]++;

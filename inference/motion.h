@@ -1,9 +1,11 @@
 /* inference/motion.h - what moves in the small frame.
  *
- * Adaptive background on luma, proof against sensor noise and against changes of
- * light: a slow or global change is learnt, not reported. A thing that stops
- * stays foreground for a while (absorb_s), so that a cat that sits down is not
- * lost at once.
+ * An adaptive background of colour in cells of about 1/160 of the width, each with
+ * the noise that it shows by itself. A change of light, slow or sudden, is divided out
+ * or learnt, not reported. Foreground is a thing once it has moved against a calm
+ * picture; it stays one for half a minute after it has stopped, so that a cat that sits
+ * down is not lost at once. What it leaves behind is known by its outline, and gone
+ * within a second or two.
  *
  * Thread: one at a time. Nothing blocks; nothing is allocated after create.
  */

@@ -36,7 +36,6 @@ static void join(struct motion_run *runs, uint32_t a, uint32_t b)
 	}
 }
 
-/* A cell with fewer than two foreground neighbours of eight is noise. */
 static bool is_fore(const struct pc_motion *motion, unsigned x, unsigned y)
 {
 	return motion->flags[y * motion->columns + x] & MOTION_FORE;

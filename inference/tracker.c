@@ -17,14 +17,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Measured twice a filter's lag: the position follows in 0.15 s, the speed in 0.4 s. */
+/* A picture apart at 10 a second; the speed is a mean of half a second. */
 #define FOLLOW_S 0.12f
 #define SPEED_S 0.4f
 #define SIZE_S 0.25f
 #define ENERGY_S 0.3f
 
-/* A cat at full speed crosses a room's picture in half a second. */
-#define REACH_PER_S 2.0f
+/* Beyond where two boxes touch: a cat at full speed, and one lost for some time. */
+#define REACH 0.1f
+#define REACH_PER_S 0.1f
 #define COAST_S 0.6f /* a speed that nobody measures fades away in this time */
 
 /* Seen, and seen moving, this long: a lamp, a flash or a stone thrown is shorter. */
@@ -43,6 +44,8 @@
 #define ENERGY_MOVES 0.10f
 #define ENERGY_KEEPS 0.05f
 #define SWAY_KEEPS 0.03f /* what stands like a stone has none at all */
+/* Nobody who is awake stands for so long without a shift of weight: it sleeps. */
+#define SWAY_MAX_NS (INT64_C(20) * 1000 * 1000 * 1000)
 
 #define STRETCH_GAP_NS (INT64_C(3000) * 1000 * 1000) /* stiller than this: it stopped */
 
@@ -54,6 +57,7 @@ struct thing {
 	struct pc_track pub;
 	float cx, cy, w, h;
 	float moved_s; /* time that it was seen moving */
+	int64_t stepped_ns; /* last seen to do more than sway */
 	struct pc_box first; /* its first box */
 	float widest, tallest; /* that it ever was */
 	float shift; /* how far it is from there, in these */
@@ -172,10 +176,9 @@ static float misfit(const struct thing *thing, const struct pc_detection *detect
 	const float iou = pc_box_iou(&box, &detection->box);
 	const float dx = detection->box.x + detection->box.w / 2 - thing->cx;
 	const float dy = detection->box.y + detection->box.h / 2 - thing->cy;
-	const float gate_x =
-		(thing->w + detection->box.w) / 2 + REACH_PER_S * 0.05f + 0.1f * since_s;
-	const float gate_y =
-		(thing->h + detection->box.h) / 2 + REACH_PER_S * 0.05f + 0.1f * since_s;
+	const float reach = REACH + REACH_PER_S * since_s;
+	const float gate_x = (thing->w + detection->box.w) / 2 + reach;
+	const float gate_y = (thing->h + detection->box.h) / 2 + reach;
 	const float away = hypotf(dx / gate_x, dy / gate_y);
 	if (away > 1) {
 		return INFINITY;
@@ -338,6 +341,27 @@ static void note_shift(struct thing *thing, const struct pc_box *box)
 	thing->shift = hypotf(x / thing->widest, y / thing->tallest);
 }
 
+static void note_movement(struct thing *thing, const struct pc_detection *detection,
+	int64_t capture_ns, int64_t before_ns)
+{
+	struct pc_track *pub = &thing->pub;
+	const float dt_s = (float)(capture_ns - before_ns) * 1e-9f;
+	pub->energy += follow(dt_s, ENERGY_S) * (detection->energy - pub->energy);
+	const bool moved = capture_ns - pub->last_moved_ns < STRETCH_GAP_NS;
+	const bool known = pub->state != PC_TRACK_TENTATIVE && moved;
+	if (detection->energy > (known ? ENERGY_KEEPS : ENERGY_MOVES)) {
+		if (!moved) {
+			pub->stirred_ns = before_ns;
+		}
+		pub->last_moved_ns = capture_ns;
+		thing->stepped_ns = capture_ns;
+		thing->moved_s += dt_s;
+	} else if (known && detection->sway > SWAY_KEEPS &&
+		   capture_ns - thing->stepped_ns < SWAY_MAX_NS) {
+		pub->last_moved_ns = capture_ns; /* or up to a second before */
+	}
+}
+
 static void see(struct thing *thing, const struct pc_detection *detection, const struct pc_box *box,
 	int64_t capture_ns, int64_t before_ns)
 {
@@ -350,17 +374,8 @@ static void see(struct thing *thing, const struct pc_detection *detection, const
 	thing->edge = touches_edge(box);
 	note_shift(thing, box);
 	thing->pub.travelled += hypotf(thing->pub.vx, thing->pub.vy) * dt_s;
-	thing->pub.energy += follow(dt_s, ENERGY_S) * (detection->energy - thing->pub.energy);
-	const bool moved = capture_ns - thing->pub.last_moved_ns < STRETCH_GAP_NS;
-	const bool known = thing->pub.state != PC_TRACK_TENTATIVE && moved;
-	if (detection->energy > (known ? ENERGY_KEEPS : ENERGY_MOVES)) {
-		if (capture_ns - thing->pub.last_moved_ns > STRETCH_GAP_NS) {
-			thing->pub.stirred_ns = before_ns;
-		}
-		thing->pub.last_moved_ns = capture_ns;
-		thing->moved_s += dt_s;
-	} else if (known && detection->sway > SWAY_KEEPS) {
-		thing->pub.last_moved_ns = capture_ns; /* or up to a second before */
+	if (thing->met_ns == 0) { /* else what moves may be the other */
+		note_movement(thing, detection, capture_ns, before_ns);
 	}
 	thing->pub.last_ns = capture_ns;
 	thing->pub.score += follow(dt_s, 1.0f) * (detection->score - thing->pub.score);
@@ -409,6 +424,7 @@ static void add_thing(struct pc_tracker *tracker, const struct pc_detection *det
 		.cy = detection->box.y + detection->box.h / 2,
 		.w = detection->box.w,
 		.h = detection->box.h,
+		.stepped_ns = capture_ns,
 		.first = detection->box,
 		.widest = detection->box.w,
 		.tallest = detection->box.h,

@@ -293,6 +293,9 @@ static void test_sleeps_in_zone(void)
 	go_to(&track, 0.65f, 0.65f, 15);
 	go_to(&track, 0.65f, 0.65f, 10);
 	test_int(count(PC_EVENT_ZONE_ENTER), 1);
+	for (unsigned i = 0; i < 50; i++) {
+		feed(&track, false);
+	}
 	track.state = PC_TRACK_ENDED;
 	feed(&track, false);
 	for (unsigned i = 0; i < 100; i++) {
@@ -321,6 +324,30 @@ static void test_leaves_by_the_zone(void)
 	test_int(count(PC_EVENT_ZONE_LEAVE), 1);
 	for (unsigned i = 0; i < n_ended; i++) {
 		test_assert(ended[i].kind != PC_EVENT_ZONE_LEAVE || ended[i].end_ns == last_ns);
+	}
+	stop();
+}
+
+/* Through a door that is not at the border, one by one. */
+static void test_door(void)
+{
+	start(&bowl);
+	for (uint32_t id = 1; id <= 3; id++) {
+		struct pc_track track = track_of(id, 0.3f, 0.65f);
+		go_to(&track, 0.65f, 0.65f, 15);
+		go_to(&track, 0.66f, 0.65f, 10);
+		test_int(count(PC_EVENT_ZONE_ENTER), id);
+		const int64_t last_ns = track.last_ns;
+		track.state = PC_TRACK_LOST;
+		for (unsigned i = 0; i < 15; i++) {
+			pc_behaviour_feed(behaviour, &track, 1, now_ns);
+			now_ns += FRAME_NS;
+		}
+		track.state = PC_TRACK_ENDED;
+		pc_behaviour_feed(behaviour, &track, 1, now_ns);
+		now_ns += FRAME_NS;
+		test_int(count(PC_EVENT_ZONE_LEAVE), id);
+		test_int(ended[n_ended - 1].end_ns, last_ns);
 	}
 	stop();
 }
@@ -424,6 +451,7 @@ int main(void)
 	TEST_RUN(test_jitter);
 	TEST_RUN(test_sleeps_in_zone);
 	TEST_RUN(test_leaves_by_the_zone);
+	TEST_RUN(test_door);
 	TEST_RUN(test_many_tracks);
 	TEST_RUN(test_create);
 	TEST_RUN(test_seen_in_zone);
