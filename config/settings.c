@@ -345,6 +345,20 @@ static void check_together(struct reader *reader)
 	}
 }
 
+/* Line of an "@include", from 1; 0: none. libconfig 1.5 would open whatever it names, a folder
+ * or an endless device too. */
+static unsigned include_line(const char *text)
+{
+	unsigned line = 1;
+	for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n', line++) {
+		const char *word = text + strspn(text, " \t");
+		if (strncmp(word, "@include", 8) == 0) {
+			return line;
+		}
+	}
+	return 0;
+}
+
 /* One step of an override's path: "name" or "[3]". The child, made if need be. */
 static config_setting_t *step(config_setting_t *parent, const char *piece, int type)
 {
@@ -511,20 +525,6 @@ void pc_settings_default(struct pc_settings *settings)
 	for (unsigned i = 0; i < PC_SETTINGS_CAMERAS_MAX; i++) {
 		snprintf(settings->cameras[i].id, sizeof(settings->cameras[i].id), "cam%u", i);
 	}
-}
-
-/* Line of an "@include", from 1; 0: none. libconfig 1.5 would open whatever it names, a folder
- * or an endless device too. */
-static unsigned include_line(const char *text)
-{
-	unsigned line = 1;
-	for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n', line++) {
-		const char *word = text + strspn(text, " \t");
-		if (strncmp(word, "@include", 8) == 0) {
-			return line;
-		}
-	}
-	return 0;
 }
 
 /* Whole file into memory, so that libconfig never sees a folder or an endless device. */
