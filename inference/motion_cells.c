@@ -150,13 +150,13 @@ static void threshold(struct pc_motion *motion)
 		const float fore = larger(floor, NOISE_FACTOR * noise[i]) + fore_more + doubt[i];
 		const float moves = larger(moves_floor, NOISE_FACTOR * tremor[i]) + doubt[i];
 		const float d = differs[i] * open[i];
-		unsigned flag = d > fore ? MOTION_FORE : 0;
+		const bool is_fore = d > fore;
+		const bool sways_too = sways[i] > larger(moves, SWAYS_NOISE * noise[i]);
+		unsigned flag = is_fore ? MOTION_FORE : 0;
 		flag |= d > SURE_FACTOR * fore ? MOTION_SURE : 0;
-		flag |= (d > fore) & (changes[i] > moves) ? MOTION_MOVES : 0;
-		flag |= (d > fore) & (sways[i] > larger(moves, SWAYS_NOISE * noise[i]))
-				? MOTION_SWAYS
-				: 0;
-		flag |= flags[i] & MOTION_THING ? MOTION_WAS : 0;
+		flag |= (is_fore & (changes[i] > moves)) ? MOTION_MOVES : 0;
+		flag |= (is_fore & sways_too) ? MOTION_SWAYS : 0;
+		flag |= (flags[i] & MOTION_THING) ? MOTION_WAS : 0;
 		flags[i] = (uint8_t)flag;
 	}
 }
