@@ -11,6 +11,7 @@ machine that runs other tests as well proves nothing more.
 
 import argparse
 import json
+import os
 import pathlib
 import sys
 
@@ -102,6 +103,7 @@ def main():
             petcam.setup()
             for result in measure(petcam, asked.seconds, players):
                 result["run"] = run
+                result["load"] = os.getloadavg()[0]
                 results.append(result)
                 print(json.dumps(result), flush=True)
     results.sort(key=lambda result: (players.index(result["player"]), result["run"]))

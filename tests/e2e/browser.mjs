@@ -7,7 +7,7 @@ import { mkdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
 import assert from "node:assert/strict";
-import { barcodeCell, readBarcode } from "./barcode.mjs";
+import { readBarcode } from "./barcode.mjs";
 
 const { chromium } = createRequire(new URL("../../http/web/package.json", import.meta.url))("playwright-core");
 
@@ -85,29 +85,25 @@ export async function waitLive(page, timeout = 20_000) {
   await page.locator(".pill.on").waitFor({ timeout });
 }
 
-/** The barcode in what the video shows now: {frame, utcMs, ageMs}, or null where it cannot be read. */
-export async function shownBarcode(page) {
-  const shot = await page.evaluate(() => {
-    const video = document.querySelector(".stage video");
-    if (video === null || video.videoWidth === 0) {
-      return null;
-    }
-    const nowMs = performance.timeOrigin + performance.now();
-    const height = 80; // more than two cells
-    const canvas = new OffscreenCanvas(video.videoWidth, height);
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.drawImage(video, 0, 0, canvas.width, height, 0, 0, canvas.width, height);
-    return {
-      nowMs, width: canvas.width, height,
-      pixels: Array.from(context.getImageData(0, 0, canvas.width, height).data),
-    };
-  });
-  if (shot === null) {
+/** In the page: the barcode in what the video shows now. */
+function readShown(read) {
+  const video = document.querySelector(".stage video");
+  if (video === null || video.videoWidth === 0) {
     return null;
   }
-  const code = readBarcode(
-    Uint8ClampedArray.from(shot.pixels), shot.width, shot.height, barcodeCell(shot.width), shot.nowMs);
-  return code === null ? null : { ...code, ageMs: shot.nowMs - code.utcMs };
+  const nowMs = performance.timeOrigin + performance.now();
+  const cell = Math.max(4, (video.videoWidth >> 6) & ~1);
+  const canvas = new OffscreenCanvas(40 * cell, 2 * cell);
+  const { width, height } = canvas;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(video, 0, 0, width, height, 0, 0, width, height);
+  const code = read(context.getImageData(0, 0, width, height).data, width, height, cell, nowMs);
+  return code === null ? null : { ...code, ageMs: nowMs - code.utcMs };
+}
+
+/** {frame, utcMs, ageMs}, or null where it cannot be read. */
+export async function shownBarcode(page) {
+  return page.evaluate(`(${readShown})(${readBarcode})`);
 }
 
 /** Asks until the answer is neither null nor false. */

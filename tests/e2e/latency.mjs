@@ -22,8 +22,7 @@ function option(name, otherwise) {
 }
 
 /** In the page: watches the video for a while. */
-function watch({ seconds, gapMs, reader }) {
-  const read = new Function(`return ${reader}`)();
+function watch(read, seconds, gapMs) {
   const video = document.querySelector(".stage video");
   const width = video.videoWidth;
   const height = Math.max(4, (width >> 6) & ~1) * 2;
@@ -97,7 +96,7 @@ for (const player of option("--players", "instant,hls").split(",")) {
   if (used !== player) {
     throw new Error(`the page plays by ${used}, not by ${player}`);
   }
-  const seen = await page.evaluate(`(${watch})(${JSON.stringify({ seconds, gapMs: GAP_MS, reader: readBarcode.toString() })})`)
+  const seen = await page.evaluate(`(${watch})(${readBarcode}, ${seconds}, ${GAP_MS})`);
   console.log(`@result ${JSON.stringify(summary(player, seen))}`);
 }
 await browser.close();

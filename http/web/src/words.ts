@@ -12,8 +12,8 @@ export const kindNames: Record<EventKind, string> = {
   lying: "Lying down",
   interacting: "Together",
   vocalizing: "Calling",
-  zone_enter: "Came to",
-  zone_leave: "Left",
+  zone_enter: "At a place",
+  zone_leave: "Left a place",
   abnormal: "Unusual",
   absence: "Not seen",
 };
@@ -24,11 +24,11 @@ export const filterKinds: EventKind[] = ["motion", "zone_enter", "zone_leave", "
 export function eventTitle(event: PetEvent): string {
   const who = event.pet?.name;
   const zone = event.zones[0];
-  const name = kindNames[event.event_type] ?? event.event_type;
-  const what =
-    zone !== undefined && (event.event_type === "zone_enter" || event.event_type === "zone_leave")
-      ? `${name} the ${zone}`
-      : name;
+  const kind = event.event_type;
+  let what = kindNames[kind] ?? kind;
+  if (zone !== undefined && (kind === "zone_enter" || kind === "zone_leave")) {
+    what = `${kind === "zone_enter" ? "At" : "Left"} the ${zone}`;
+  }
   return who === undefined ? what : `${who}: ${what.toLowerCase()}`;
 }
 
