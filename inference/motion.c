@@ -22,6 +22,7 @@
  * moving. */
 #define LIGHT_SHARE 0.35f
 #define LIGHT_RISE 0.2f
+#define LIGHT_STIR 6.0f /* or half of it changes by so many grey levels at once */
 #define LIGHT_STILL 0.15f /* of what differs still changes */
 #define LIGHT_WAIT_NS (INT64_C(300) * 1000 * 1000)
 #define LIGHT_GIVE_UP_NS (INT64_C(1500) * 1000 * 1000)
@@ -189,7 +190,7 @@ static void keep_picture(struct pc_motion *motion, int64_t capture_ns)
 	}
 }
 
-static bool light_changed(struct pc_motion *motion, int64_t capture_ns)
+static void count_shares(struct pc_motion *motion, unsigned *ret_fore, unsigned *ret_moves)
 {
 	unsigned fore = 0;
 	unsigned moves = 0;
@@ -197,26 +198,33 @@ static bool light_changed(struct pc_motion *motion, int64_t capture_ns)
 		fore += (motion->flags[i] & MOTION_FORE) != 0;
 		moves += (motion->flags[i] & MOTION_MOVES) != 0;
 	}
-	const unsigned last = sizeof(motion->shares) / sizeof(motion->shares[0]) - 1;
-	const float before = motion->shares[last];
-	memmove(motion->shares + 1, motion->shares, last * sizeof(motion->shares[0]));
+	memmove(motion->shares + 1, motion->shares,
+		(MOTION_SHARES - 1) * sizeof(motion->shares[0]));
 	motion->shares[0] = motion->n_open > 0 ? (float)fore / (float)motion->n_open : 0;
-	if (motion->shares[0] < LIGHT_SHARE) {
-		motion->jumped_ns = 0;
+	*ret_fore = fore;
+	*ret_moves = moves;
+}
+
+static bool light_changed(struct pc_motion *motion, int64_t capture_ns)
+{
+	unsigned fore, moves;
+	count_shares(motion, &fore, &moves);
+	const bool large = motion->shares[0] > LIGHT_SHARE;
+	const float rise = motion->shares[0] - motion->shares[MOTION_SHARES - 1];
+	if (motion->jumped_ns == 0) {
+		motion->jumped_all = motion->stir > LIGHT_STIR;
+		if (motion->jumped_all || (large && rise > LIGHT_RISE)) {
+			motion->jumped_ns = capture_ns;
+		}
 		return false;
-	}
-	if (motion->shares[0] - before > LIGHT_RISE && motion->jumped_ns == 0) {
-		motion->jumped_ns = capture_ns;
 	}
 	const int64_t since_ns = capture_ns - motion->jumped_ns;
-	if (motion->jumped_ns == 0 || since_ns < LIGHT_WAIT_NS) {
-		return false;
-	}
-	if (since_ns > LIGHT_GIVE_UP_NS) {
+	if (since_ns > LIGHT_GIVE_UP_NS || (!large && !motion->jumped_all)) {
 		motion->jumped_ns = 0;
 		return false;
 	}
-	return (float)moves < LIGHT_STILL * (float)fore;
+	return since_ns >= LIGHT_WAIT_NS && motion->stir < RESTLESS_UNSTEADY &&
+	       (float)moves <= LIGHT_STILL * (float)fore;
 }
 
 static void look(

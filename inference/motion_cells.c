@@ -198,9 +198,9 @@ static void feel_unrest(struct pc_motion *motion, float dt_s)
 	while (bin < MEDIAN_BINS - 1 && below + counts[bin] < motion->n_open / 2) {
 		below += counts[bin++];
 	}
-	const float median = (float)bin / MEDIAN_SCALE;
+	motion->stir = (float)bin / MEDIAN_SCALE;
 	const float fades = motion->restless * expf(-dt_s / RESTLESS_S);
-	motion->restless = larger(median, fades);
+	motion->restless = larger(motion->stir, fades);
 }
 
 void motion_cells_compare(struct pc_motion *motion, float dt_s)

@@ -16,6 +16,7 @@
 #define MOTION_LAG_S 0.2 /* between the two pictures whose difference is movement */
 #define MOTION_LAG_MAX 6 /* the same in pictures, at a rate of 30 */
 #define MOTION_SWAY_NS (INT64_C(500) * 1000 * 1000) /* between two remembered pictures */
+#define MOTION_SHARES 4 /* pictures in which a jump of light is looked for */
 #define MOTION_BINS 256 /* of a histogram of brightness ratios */
 
 /* Grey levels added on both sides of a ratio: black is never quite black, and the
@@ -87,11 +88,13 @@ struct pc_motion {
 	bool started; /* there is a background */
 	int64_t first_ns, last_ns;
 	int64_t earlier_ns; /* of earlier[0] */
+	float stir; /* `restless` of this picture alone */
+	bool jumped_all; /* the jump is one of the whole picture */
 	int64_t jumped_ns; /* when a large part began to differ at once; 0: no */
 	int64_t withheld_until_ns; /* after a change of light */
 	float unrest; /* of the light, remembered for a while */
 	float restless; /* grey levels that half of the picture changes by, from picture to picture */
-	float shares[4]; /* part of the picture that was foreground, newest first */
+	float shares[MOTION_SHARES]; /* part of the picture that was foreground, newest first */
 };
 
 enum motion_flag {

@@ -125,6 +125,9 @@ static void draw(struct run *run)
 			float rgb[3];
 			room(x, y, rgb);
 			add_things(scene, x, y, rgb);
+			if (scene->infrared) {
+				rgb[0] = rgb[1] = rgb[2] = 1.6f * rgb[0] - rgb[2];
+			}
 			const float light = light_at(scene, x, y);
 			const float pump = scene->pumping > 0 ? pump_at(run, x, y) : 0;
 			for (unsigned c = 0; c < 3; c++) {

@@ -24,6 +24,7 @@ struct scene {
 	float lamp; /* more light on the left, with the hard shadow of a shelf */
 	float noise; /* standard deviation, grey levels */
 	float pumping; /* grey levels by which an encoder's blocks jump at key frames */
+	bool infrared; /* the camera's night: grey, and every material another one */
 	float blue; /* white balance: gain of blue, its inverse of red; 1: right */
 	struct scene_thing things[SCENE_THINGS];
 };

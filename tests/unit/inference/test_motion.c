@@ -14,7 +14,7 @@
 
 static void test_sensor_noise(void)
 {
-	for (int sigma = 0; sigma <= 6; sigma += 3) {
+	for (int sigma = 0; sigma <= 12; sigma += 3) {
 		struct run run;
 		run_start(&run, NULL, NULL);
 		run.scene.noise = (float)sigma;
@@ -81,9 +81,27 @@ static void test_lamp(void)
 			}
 			run_for(&run, 6);
 			test_int(run.n_begun, 0);
+			test_int(run.detections.n, 0);
 		}
 		run_stop(&run);
 	}
+}
+
+/* No factor of light explains that: the picture is learnt anew at once. */
+static void test_night_mode(void)
+{
+	struct run run;
+	run_start(&run, NULL, NULL);
+	run.scene.noise = 3;
+	run_for(&run, 4);
+	for (unsigned turn = 0; turn < 3; turn++) {
+		run.scene.infrared = !run.scene.infrared;
+		run_for(&run, 2);
+		test_int(run.detections.n, 0);
+		run_for(&run, 3);
+		test_int(run.n_begun, 0);
+	}
+	run_stop(&run);
 }
 
 static void test_exposure(void)
@@ -173,6 +191,7 @@ static void walk(float noise, int contrast, float light_to)
 		run.scene.light += step;
 		run.scene.things[0].x += 1.14f / 60;
 		run_frame(&run);
+		test_assert(run.detections.n <= 2); /* it, and its tail */
 	}
 	const double to_s = run_now(&run);
 	run_for(&run, 6);
@@ -197,6 +216,7 @@ static void test_walk(void)
 static void test_walk_at_dusk(void)
 {
 	walk(2, 0, 0.8f);
+	walk(2, 0, 0.45f);
 }
 
 static void test_moves_from_the_first_frame(void)
@@ -250,8 +270,11 @@ static void test_absorbed(void)
 	run_move(&run, 0, 0.4f, 0.5f, 3);
 	run_for(&run, 40);
 	test_int(run.detections.n, 0);
-	run_move(&run, 0, 1.1f, 0.5f, 3);
-	run_for(&run, 1);
+	for (unsigned i = 0; i < 30; i++) {
+		run_move(&run, 0, run.scene.things[0].x + 0.7f / 30, 0.5f, 0.1);
+		test_assert(run.detections.n <= 1);
+	}
+	run_for(&run, 0.2);
 	test_int(run.n_begun, 2);
 	test_int(run.detections.n, 0);
 	run_stop(&run);
@@ -290,6 +313,7 @@ static void test_breathing(void)
 	}
 	test_int(run.n_begun, 1);
 	test_int(run.n_ended, 1);
+	test_assert(run.end_s < 6 + 25);
 	run_stop(&run);
 }
 
@@ -418,6 +442,7 @@ int main(void)
 	TEST_RUN(test_growing_noise);
 	TEST_RUN(test_dusk);
 	TEST_RUN(test_lamp);
+	TEST_RUN(test_night_mode);
 	TEST_RUN(test_exposure);
 	TEST_RUN(test_camera_start);
 	TEST_RUN(test_key_frame_pumping);
