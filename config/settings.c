@@ -580,7 +580,7 @@ int pc_settings_load(const char *file, const char *const *overrides, size_t n_ov
 	if (file != NULL) {
 		char *text = NULL;
 		r = read_file(file, &text);
-		if (r < 0) {
+		if (r < 0 || text == NULL) {
 			add_error(errors, "%s: %s", file, strerror(-r));
 		} else if (include_line(text) > 0) {
 			add_error(errors, "%s:%u: @include is not taken: write the settings here",

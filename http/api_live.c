@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "http/auth_internal.h"
 #include "http/http_internal.h"
 #include "http/instant.h"
 
@@ -298,7 +299,9 @@ static int progressive_fragment(void *data, const struct pc_fragment *fragment)
 static bool progressive_aborted(void *data)
 {
 	struct progressive *file = data;
-	return pc_request_aborted(file->request);
+	const struct pc_request *request = file->request;
+	return pc_request_aborted(file->request) ||
+	       !pc_auth_session_valid(pc_http_auth(request->server), request->who.session_id);
 }
 
 int pc_api_live_mp4(struct pc_request *request)

@@ -118,8 +118,8 @@ int pc_api_reply_recording(
 	struct pc_request *request, struct pc_storage *storage, int64_t recording_id)
 {
 	struct pc_recording_row row;
-	int fd;
-	uint64_t size;
+	int fd = -1;
+	uint64_t size = 0;
 	int r = pc_recordings_get(storage, recording_id, &row);
 	if (r == 0) {
 		r = pc_recordings_open_media(storage, recording_id, &fd, &size);

@@ -288,7 +288,7 @@ int pc_auth_login(struct pc_auth *auth, const char *username, const char *passwo
 		*ret_wait_ns = wait_ns;
 		return -EAGAIN;
 	}
-	struct pc_user user;
+	struct pc_user user = { 0 };
 	int r = verify(auth, username, password, &user);
 	if (r == -EACCES) {
 		pc_warn("a login from %s was refused: wrong name or password", peer);

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "http/hls.h"
+#include "http/jwt.h"
 #include "http/server.h"
 #include "storage/users.h"
 
@@ -57,7 +58,7 @@ struct pc_identity {
 	bool by_media_token; /* good for PC_MEDIA routes only */
 	int64_t user_id;
 	enum pc_role role;
-	char session_id[48];
+	char session_id[PC_SESSION_ID_SIZE];
 };
 
 #define PC_ROUTE_PARAMS_MAX 4
@@ -210,8 +211,9 @@ int pc_auth_media_token(
 
 /* api_live.c: Civetweb's WebSocket callbacks for the route with `websocket` set. */
 int pc_live_websocket_accept(struct pc_request *request); /* 0: go on; else a reply was sent */
+/* `session_id` is the caller's login: the view ends with it. Copied. */
 void pc_live_websocket_ready(struct pc_http_server *server, struct mg_connection *connection,
-	const struct pc_http_camera_entry *camera);
+	const struct pc_http_camera_entry *camera, const char *session_id);
 void pc_live_websocket_close(struct mg_connection *connection);
 
 /* Handlers, named in routes.c. */

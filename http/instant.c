@@ -80,13 +80,21 @@ int pc_instant_run(const struct pc_instant_config *config,
 		.data = data,
 		.max_lag_ns = config->max_lag_ns > 0 ? config->max_lag_ns : MAX_LAG_NS,
 	};
+	int64_t polled_ns = pc_clock_now_ns();
 	for (;;) {
-		struct pc_fragment *fragment;
+		struct pc_fragment *fragment = NULL;
 		int r = next_fragment(&viewer, &fragment);
-		if (r == -EAGAIN) {
+		const int64_t now_ns = pc_clock_now_ns();
+		if (r == -EAGAIN || now_ns - polled_ns >= POLL_NS) {
+			polled_ns = now_ns;
 			if (transport->aborted(data)) {
+				if (r == 0) {
+					pc_fragment_unref(fragment);
+				}
 				return -ECANCELED;
 			}
+		}
+		if (r == -EAGAIN) {
 			continue;
 		}
 		if (r < 0) {

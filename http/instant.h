@@ -28,7 +28,8 @@ struct pc_instant_transport {
 	 * errno: the viewer has gone. */
 	int (*init)(void *data, const struct pc_init *init, const struct pc_fragment *first);
 	int (*fragment)(void *data, const struct pc_fragment *fragment);
-	/* Polled about every 250 ms while nothing comes; true: the viewer has gone. */
+	/* Polled about every 250 ms, whether anything comes or not; true: the viewer has gone, or
+	 * may look no longer. */
 	bool (*aborted)(void *data);
 };
 

@@ -25,6 +25,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/thread.h"
+#include "http/auth_internal.h"
 #include "http/http_internal.h"
 #include "http/instant.h"
 
@@ -41,6 +42,7 @@ struct viewer {
 	struct pc_http_server *server;
 	struct mg_connection *connection;
 	const struct pc_http_camera_entry *camera;
+	char session_id[PC_SESSION_ID_SIZE]; /* the login that opened it */
 	pthread_t sender;
 	atomic_bool stop;
 	/* The sender's; the close handler's once it has joined the sender. */
@@ -130,7 +132,8 @@ static bool is_aborted(void *data)
 {
 	struct viewer *viewer = data;
 	return atomic_load_explicit(&viewer->stop, memory_order_relaxed) ||
-	       pc_http_stopping(viewer->server) || pc_http_connection_aborted(viewer->connection);
+	       pc_http_stopping(viewer->server) || pc_http_connection_aborted(viewer->connection) ||
+	       !pc_auth_session_valid(pc_http_auth(viewer->server), viewer->session_id);
 }
 
 static void *send_live(void *data)
@@ -174,7 +177,7 @@ static void refuse(struct mg_connection *connection)
 }
 
 void pc_live_websocket_ready(struct pc_http_server *server, struct mg_connection *connection,
-	const struct pc_http_camera_entry *camera)
+	const struct pc_http_camera_entry *camera, const char *session_id)
 {
 	mg_set_user_connection_data(connection, NULL);
 	if (!pc_http_viewer_enter(server)) {
@@ -188,6 +191,7 @@ void pc_live_websocket_ready(struct pc_http_server *server, struct mg_connection
 	viewer->server = server;
 	viewer->connection = connection;
 	viewer->camera = camera;
+	snprintf(viewer->session_id, sizeof(viewer->session_id), "%s", session_id);
 	atomic_init(&viewer->stop, false);
 	const int r = pc_thread_create(&viewer->sender, "viewer", send_live, viewer);
 	if (r < 0) {

@@ -387,7 +387,7 @@ static void on_websocket_ready(struct mg_connection *connection, void *data)
 {
 	struct pc_http_worker *worker = mg_get_thread_pointer(connection);
 
-	pc_live_websocket_ready(data, connection, worker->camera);
+	pc_live_websocket_ready(data, connection, worker->camera, worker->request.who.session_id);
 }
 
 /* Viewers have nothing to say; a close frame ends Civetweb's loop by itself. */

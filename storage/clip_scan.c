@@ -69,7 +69,7 @@ static int load(struct scan *scan, uint64_t offset, size_t size)
 		scan->buffer = buffer;
 		scan->capacity = size;
 	}
-	size_t n;
+	size_t n = 0;
 	int r = read_at(scan->clip->fd, scan->buffer, size, offset, &n);
 	if (r < 0) {
 		return r;
@@ -348,7 +348,7 @@ int pc_clip_recover(
 	struct scan scan = { .clip = &clip };
 	uint8_t *header = NULL;
 	struct stat st;
-	size_t n;
+	size_t n = 0;
 	bool marked = false;
 	int r = 0;
 	clip.fd = openat(root_fd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);

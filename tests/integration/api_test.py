@@ -14,10 +14,12 @@ import re
 import socket
 import ssl
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from tests.support.petcam import PASSWORD, USERNAME, Petcam
+from tests.support.viewers import InstantViewer, watch
 
 DEMO = {"cameras.[0].source": "demo:speed=8", "cameras.[0].width": 320, "cameras.[0].height": 192,
         "storage.post_roll_s": 1.0, "log.level": "debug"}
@@ -504,6 +506,26 @@ def test_stop(petcam):
         tls.close()
 
 
+def test_logout_ends_views(petcam):
+    """A live view, by WebSocket or progressive, ends soon after its login does."""
+    petcam.login()
+    socket_viewer = InstantViewer(petcam, 9)
+    thread = threading.Thread(target=watch, args=([socket_viewer], 15))
+    thread.start()
+    connection = petcam.connection(timeout=15)
+    connection.request("GET", "/cameras/cam0/live.mp4", headers={"Authorization": f"Bearer {petcam.token}"})
+    response = connection.getresponse()
+    check(response.status == 200 and response.read(1000), "live.mp4")
+    petcam.wait_for(lambda: socket_viewer.frames > 0)
+    check(petcam.request("DELETE", "/session")[0] == 204, "log out")
+    while response.read(65536):
+        pass  # a view that went on would run into the connection's time-out
+    connection.close()
+    thread.join()
+    check(socket_viewer.errors == ["closed by the server"], f"the WebSocket went on: {socket_viewer.errors}")
+    petcam.login()
+
+
 def test_restart(root):
     """Logins, rules and the owner outlive the daemon."""
     with Petcam(DEMO, root=root) as petcam:
@@ -524,7 +546,8 @@ def main():
         test_setup(petcam)
         petcam.login()
         for test in (test_health, test_tokens, test_access, test_cookie, test_login_input, test_events, test_recordings, test_alerts,
-                     test_stream, test_protocol, test_blocking_reload, test_slow, test_logins_at_once, test_stop):
+                     test_stream, test_protocol, test_blocking_reload, test_slow,
+                     test_logins_at_once, test_logout_ends_views, test_stop):
             test(petcam)
             print(f"ok {test.__name__}", flush=True)
     test_tenth_wrong_code()

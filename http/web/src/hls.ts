@@ -7,7 +7,7 @@ import { setRate, SlackControl, type SlackOptions } from "./slack";
 
 const RELOAD_MS = 1000;
 const SLACK: SlackOptions = {
-  minS: 0.5, maxS: 0.8, moreS: 0.1, lessS: 0.002, fineS: 0.03, farS: 0.6, stepMs: 400,
+  minS: 0.5, maxS: 0.8, moreS: 0.1, fineS: 0.03, farS: 0.6, stepMs: 400,
 };
 
 /** Plays until destroyed, whatever happens; undefined: this browser has no Media Source Extensions. */

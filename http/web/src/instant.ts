@@ -5,6 +5,7 @@
 //
 // The player stays a few hundredths of a second behind the newest frame (slack.ts). Only what cannot
 // be made up for by speed (a gap, a hidden page) is jumped over.
+import { daemonNowMs } from "./clock";
 import { setRate, SlackControl, type SlackOptions } from "./slack";
 
 /** What the daemon says before an init segment. */
@@ -24,7 +25,7 @@ export interface InstantEvents {
 }
 
 const SLACK: SlackOptions = {
-  minS: 0.012, maxS: 0.15, moreS: 0.01, lessS: 0.001, fineS: 0.006, farS: 0.06, stepMs: 200,
+  minS: 0.012, maxS: 0.12, moreS: 0.01, fineS: 0.006, farS: 0.06, stepMs: 200,
 };
 /** More slack than this is jumped over: it would take long to make up for. */
 const JUMP_S = 1;
@@ -61,7 +62,8 @@ export class InstantPlayer {
   #type = "";
   /** Fragments, and between them the type that what follows is of. */
   #queue: (ArrayBuffer | string)[] = [];
-  #epoch: EpochMessage | undefined;
+  /** Media time in seconds, and when that was captured. */
+  #anchor: { t: number; utcMs: number } | undefined;
   #state: InstantState | undefined;
   #closed = false;
   #played = false;
@@ -104,9 +106,20 @@ export class InstantPlayer {
 
   /** When what is shown was captured, in ms of the daemon's clock; undefined: not known. */
   capturedMs(): number | undefined {
-    return this.#epoch === undefined || this.#state !== "playing"
-      ? undefined
-      : Date.parse(this.#epoch.utc) + (this.#video.currentTime - this.#epoch.t) * 1000;
+    return this.#state === "playing" ? this.#capturedAt(this.#video.currentTime) : undefined;
+  }
+
+  #capturedAt(t: number): number | undefined {
+    return this.#anchor && this.#anchor.utcMs + (t - this.#anchor.t) * 1000;
+  }
+
+  /** A frame of media time `t` has just come. The anchor is one frame's word, and that one may have
+   * been late; but none comes before it was captured. */
+  #mendAnchor(t: number): void {
+    const captured = this.#capturedAt(t);
+    if (captured !== undefined && captured > daemonNowMs()) {
+      this.#anchor!.utcMs -= captured - daemonNowMs();
+    }
   }
 
   #say(state: InstantState, why = ""): void {
@@ -152,7 +165,7 @@ export class InstantPlayer {
     this.#buffer = undefined;
     this.#media = undefined;
     this.#type = "";
-    this.#epoch = undefined;
+    this.#anchor = undefined;
     if (this.#objectUrl !== "") {
       URL.revokeObjectURL(this.#objectUrl);
       this.#objectUrl = "";
@@ -181,7 +194,7 @@ export class InstantPlayer {
       this.#retry(`this browser does not play ${message.codec}`);
       return;
     }
-    this.#epoch = message;
+    this.#anchor = { t: message.t, utcMs: Date.parse(message.utc) };
     this.#queue.push(type); // the init segment follows in the same buffer
     if (this.#media === undefined) {
       this.#open(type);
@@ -213,6 +226,7 @@ export class InstantPlayer {
     this.#queue.push(data);
     const end = this.#end();
     if (end !== undefined) {
+      this.#mendAnchor(end);
       this.#slack.sample(end - this.#video.currentTime);
     }
     this.#feed();

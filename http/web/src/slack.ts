@@ -8,9 +8,8 @@ export interface SlackOptions {
   /** The target's range, seconds. */
   minS: number;
   maxS: number;
-  /** Added to the target when the picture ran dry; taken off it each second. */
+  /** Added to the target when the picture ran dry. */
   moreS: number;
-  lessS: number;
   /** Nearer to the target than this: normal speed. Further above it than that: make haste. */
   fineS: number;
   farS: number;
@@ -18,6 +17,8 @@ export interface SlackOptions {
   stepMs: number;
 }
 
+/** The target comes back to its least within a few of these. */
+const FORGET_MS = 15_000;
 const STEPS = 5;
 /** Haste does not wait for all of them. */
 const STEPS_FAR = 2;
@@ -59,14 +60,14 @@ export class SlackControl {
 
   /** The speed to play at until the next step. */
   step(): number {
-    const { minS, lessS, fineS, farS, stepMs } = this.#options;
+    const { minS, fineS, farS, stepMs } = this.#options;
     const least = Math.min(...this.#least);
     const lately = Math.min(...this.#least.slice(-STEPS_FAR));
     this.#least.push(Infinity);
     if (this.#least.length > STEPS) {
       this.#least.shift();
     }
-    this.#target = Math.max(minS, this.#target - (lessS * stepMs) / 1000);
+    this.#target -= ((this.#target - minS) * stepMs) / FORGET_MS;
     if (least === Infinity) {
       return 1; // nothing came: nothing is known
     }

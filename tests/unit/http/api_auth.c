@@ -289,7 +289,7 @@ static void test_media_token(void)
 	struct pc_identity who = { .authenticated = true, .user_id = 7, .role = PC_ROLE_VIEWER };
 	char token[PC_JWT_SIZE];
 	test_int(pc_auth_media_token(fake_server.auth, &who, token, sizeof(token)), -EINVAL);
-	snprintf(who.session_id, sizeof(who.session_id), "%s", fake.sessions[0]);
+	snprintf(who.session_id, sizeof(who.session_id), "%.22s", fake.sessions[0]);
 	int length = pc_auth_media_token(fake_server.auth, &who, token, sizeof(token));
 	test_int(length, strlen(token));
 	test_int(pc_auth_media_token(fake_server.auth, &who, token, (size_t)length), -ENOBUFS);

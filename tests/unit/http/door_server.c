@@ -95,7 +95,7 @@ int pc_live_websocket_accept(struct pc_request *request)
 }
 
 void pc_live_websocket_ready(struct pc_http_server *server, struct mg_connection *connection,
-	const struct pc_http_camera_entry *camera)
+	const struct pc_http_camera_entry *camera, const char *session_id)
 {
 	atomic_fetch_add(&sockets_opened, 1);
 	mg_websocket_write(connection, MG_WEBSOCKET_OPCODE_TEXT, camera->id, strlen(camera->id));

@@ -55,7 +55,7 @@ int pc_live_websocket_accept(struct pc_request *request)
 }
 
 void pc_live_websocket_ready(struct pc_http_server *server, struct mg_connection *connection,
-	const struct pc_http_camera_entry *camera)
+	const struct pc_http_camera_entry *camera, const char *session_id)
 {
 }
 
