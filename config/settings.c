@@ -558,9 +558,9 @@ static int read_file(const char *file, char **ret_text)
 		}
 	}
 	close(fd);
-	if (r < 0) {
+	if (r < 0 || text == NULL) {
 		free(text);
-		return r;
+		return r < 0 ? r : -ENOMEM;
 	}
 	text[used] = '\0';
 	*ret_text = text;

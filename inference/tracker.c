@@ -510,7 +510,7 @@ const struct pc_track *pc_tracker_feed(struct pc_tracker *tracker,
 		predict(&tracker->things[t], (float)(capture_ns - before_ns) * 1e-9f);
 	}
 	int owners[PC_DETECTIONS_MAX];
-	struct pc_box boxes[PC_DETECTIONS_MAX];
+	struct pc_box boxes[PC_DETECTIONS_MAX] = { 0 };
 	for (unsigned d = 0; d < detections->n; d++) {
 		owners[d] = -1;
 		boxes[d] = detections->items[d].box;
