@@ -25,7 +25,7 @@ export interface InstantEvents {
 }
 
 const SLACK: SlackOptions = {
-  minS: 0.012, maxS: 0.12, moreS: 0.01, fineS: 0.006, farS: 0.06, stepMs: 200,
+  minS: 0.012, maxS: 0.12, moreS: 0.01, fineS: 0.006, farS: 0.04, stepMs: 200,
 };
 /** More slack than this is jumped over: it would take long to make up for. */
 const JUMP_S = 1;

@@ -22,8 +22,11 @@ const FORGET_MS = 15_000;
 const STEPS = 5;
 /** Haste does not wait for all of them. */
 const STEPS_FAR = 2;
-const GAIN = 0.5;
-const GAIN_FAR = 2;
+/** The least falls at once and rises only when the steps before have gone: playing faster may be bold,
+ * playing slower may not. */
+const GAIN_SLOWER = 0.5;
+const GAIN_FASTER = 1.5;
+const GAIN_FAR = 3;
 const RATE_LOW = 0.95;
 const RATE_HIGH = 1.1;
 const RATE_FAR = 1.6;
@@ -75,7 +78,8 @@ export class SlackControl {
     if (lately !== Infinity && lately - this.#target > farS) {
       rate = Math.min(RATE_FAR, 1 + GAIN_FAR * (lately - this.#target));
     } else if (Math.abs(least - this.#target) > fineS) {
-      rate = Math.min(RATE_HIGH, Math.max(RATE_LOW, 1 + GAIN * (least - this.#target)));
+      const gain = least > this.#target ? GAIN_FASTER : GAIN_SLOWER;
+      rate = Math.min(RATE_HIGH, Math.max(RATE_LOW, 1 + gain * (least - this.#target)));
     }
     return Math.round(rate * 100) / 100;
   }
