@@ -26,6 +26,8 @@ struct pc_camera_settings {
 	char source[PC_SETTINGS_PATH_MAX];
 	bool loop; /* a file starts again when it ends */
 	unsigned width, height; /* pixels; demo and v4l2; a file has its own */
+	char format[16]; /* v4l2: "auto", or one of the camera's: "NV12", "YU12", "YUYV", "MJPG" */
+	char memory[16]; /* v4l2: "auto", "export" (the camera's buffers), "import" (a heap's) */
 	double fps;
 	unsigned bitrate_kbps;
 	unsigned n_zones;
@@ -62,6 +64,9 @@ struct pc_settings {
 	} live;
 	struct {
 		char encoder[32]; /* "auto", "v4l2m2m", "libavcodec" */
+		char device[PC_SETTINGS_TEXT_MAX]; /* of v4l2m2m, "/dev/video11"; "": found */
+		char scaler[32]; /* "auto", "v4l2m2m", "gles", "software" */
+		char scaler_device[PC_SETTINGS_TEXT_MAX]; /* its node; "": found */
 		char preset[16]; /* libx264's: "ultrafast" .. */
 		unsigned threads; /* of a software encoder; 0: its own choice */
 	} encoder;

@@ -70,6 +70,7 @@ struct pc_frame {
 
 	int64_t capture_ns; /* CLOCK_MONOTONIC: when the sensor (or the renderer) took it */
 	uint64_t sequence; /* +1 for each frame the source made, dropped ones included */
+	uint32_t bytes_used; /* of a compressed picture (MJPEG); 0: a raw one */
 
 	/* private */
 	const struct pc_frame_impl *impl;

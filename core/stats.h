@@ -14,7 +14,14 @@ typedef _Atomic uint64_t pc_counter; /* a plain value, not an object */
 struct pc_camera_stats {
 	pc_counter frames_captured; /* the source made it */
 	pc_counter frames_skipped_source; /* the source was too late, or had no free buffer */
+	pc_counter frames_bad; /* the camera marked them as corrupt */
+	pc_counter source_gaps; /* frames that the camera's own numbers say were lost */
+	pc_counter frames_converted; /* decoded or converted on the CPU: each a copy */
 	pc_counter frames_dropped_encoder; /* the encoder had no free slot */
+	pc_counter frames_aborted; /* the encoder gave the frame back without a packet */
+	pc_counter encoder_junk; /* it gave what belongs to no frame, or was truncated */
+	pc_counter encoder_imports; /* frame buffers that a device mapped for itself */
+	pc_counter scaler_imports;
 	pc_counter frames_encoded;
 	pc_counter frames_dropped_mux; /* no memory for the fragment */
 	pc_counter fragments;
@@ -28,6 +35,7 @@ struct pc_camera_stats {
 	pc_counter events;
 	pc_counter source_opens;
 	pc_counter encoder_opens;
+	pc_counter scaler_opens;
 	_Atomic int64_t last_frame_ns; /* capture time of the newest frame; 0: none yet */
 	_Atomic int64_t encode_ns; /* moving mean, taken to encoded */
 	_Atomic int64_t infer_ns; /* moving mean of one inference */

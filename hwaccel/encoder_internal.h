@@ -13,6 +13,9 @@ struct pc_encoder_impl {
 	int (*open)(struct pc_loop *loop, const struct pc_encoder_config *config,
 		const struct pc_encoder_events *events, void *data, char *why, size_t why_size,
 		struct pc_encoder **ret_encoder);
+	/* As pc_encoder_inputs(), for this member. */
+	unsigned (*inputs)(const char *device, unsigned width, unsigned height,
+		struct pc_input_format *formats, unsigned max, bool *ret_dmabuf);
 	int (*submit)(struct pc_encoder *encoder, struct pc_frame *frame, unsigned flags);
 	int (*set_bitrate)(struct pc_encoder *encoder, unsigned bitrate_kbps); /* NULL: -ENOTSUP */
 	const char *(*device)(const struct pc_encoder *encoder);
@@ -25,6 +28,7 @@ struct pc_encoder {
 	const struct pc_encoder_impl *impl;
 };
 
+extern const struct pc_encoder_impl pc_encoder_v4l2;
 extern const struct pc_encoder_impl pc_encoder_libav;
 
 #endif

@@ -14,8 +14,12 @@ struct pc_scaler_impl {
 	int (*open)(struct pc_loop *loop, const struct pc_scaler_config *config,
 		const struct pc_scaler_events *events, void *data, char *why, size_t why_size,
 		struct pc_scaler **ret_scaler);
+	/* As pc_scaler_inputs(), for this member. */
+	unsigned (*inputs)(const char *device, unsigned width, unsigned height,
+		struct pc_input_format *formats, unsigned max, bool *ret_dmabuf);
 	int (*submit)(struct pc_scaler *scaler, struct pc_frame *frame);
 	const char *(*device)(const struct pc_scaler *scaler);
+	int64_t (*owed_ns)(const struct pc_scaler *scaler);
 	void (*close)(struct pc_scaler *scaler);
 };
 
@@ -24,6 +28,8 @@ struct pc_scaler {
 	const struct pc_scaler_impl *impl;
 };
 
+extern const struct pc_scaler_impl pc_scaler_v4l2;
+extern const struct pc_scaler_impl pc_scaler_gles;
 extern const struct pc_scaler_impl pc_scaler_soft;
 
 #endif

@@ -1,7 +1,8 @@
 /* petcamd/source.h - where a camera's frames come from.
  *
- * Members: `file` (whatever libavformat opens, decoded to I420 on a worker, paced
- * in real time), `demo` (the rendered room). `v4l2` joins them. A source that
+ * Members: `v4l2` (a camera node: dma-bufs, nobody copies them), `file` (whatever
+ * libavformat opens, decoded to I420 on a worker, paced in real time), `demo` (the
+ * rendered room). "auto" is v4l2 where a camera is there, else demo. A source that
  * computes owns a worker thread and hands its frames over on the loop.
  *
  * Frames carry capture_ns on CLOCK_MONOTONIC: for a file, the paced time at which
@@ -30,6 +31,9 @@ struct pc_source;
 struct pc_source_info {
 	struct pc_frame_format format;
 	unsigned caps; /* enum pc_frame_caps */
+	unsigned n_planes; /* 0: as pc_frame_layout() makes them at 64 bytes */
+	struct pc_frame_plane planes[PC_FRAME_MAX_PLANES]; /* strides and offsets; fd -1 */
+	size_t size; /* bytes of each dma-buf; 0: unknown */
 	double fps; /* nominal */
 	char text[96]; /* "file v03.mp4, 640x338 at 25" for logs and /cameras */
 	/* Areas that the source knows by itself (the demo room's bowl, sofa, door), used

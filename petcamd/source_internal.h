@@ -20,6 +20,7 @@ struct pc_source {
 	struct pc_source_info info;
 };
 
+extern const struct pc_source_impl pc_source_v4l2;
 extern const struct pc_source_impl pc_source_file;
 extern const struct pc_source_impl pc_source_demo;
 
