@@ -88,6 +88,10 @@ int pc_capture_open(struct pc_loop *loop, const struct pc_capture_config *config
 
 const struct pc_capture_info *pc_capture_info(const struct pc_capture *capture);
 
+/* The dma-buf of one of its buffers, to try an import with: the capture's, valid until close();
+ * -1 with PC_CAPTURE_MAPPED. */
+int pc_capture_sample_fd(const struct pc_capture *capture);
+
 /* A camera control (V4L2_CID_*). 0, -EINVAL (none such), -ERANGE. */
 int pc_capture_set_control(struct pc_capture *capture, uint32_t id, int32_t value);
 
