@@ -55,6 +55,12 @@ unsigned pc_allocator_caps(const struct pc_allocator *allocator)
 	return allocator->impl->caps;
 }
 
+int pc_allocator_dmabuf(struct pc_allocator *allocator, size_t size, int *ret_fd)
+{
+	return allocator->impl->dmabuf == NULL ? -ENOTSUP
+					       : allocator->impl->dmabuf(allocator, size, ret_fd);
+}
+
 void pc_allocator_destroy(struct pc_allocator *allocator)
 {
 	if (allocator != NULL) {

@@ -15,6 +15,8 @@ struct pc_allocator_impl {
 		struct pc_frame **ret_frame);
 	/* Frees a buffer that nobody holds. Any thread. */
 	void (*free)(struct pc_allocator *allocator, struct pc_frame *frame);
+	/* As pc_allocator_dmabuf(); NULL: -ENOTSUP. */
+	int (*dmabuf)(struct pc_allocator *allocator, size_t size, int *ret_fd);
 	void (*destroy)(struct pc_allocator *allocator);
 };
 
