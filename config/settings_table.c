@@ -31,6 +31,17 @@ static bool valid_not_empty(const char *text)
 	return text[0] != '\0';
 }
 
+static bool valid_device(const char *text)
+{
+	return text[0] == '\0' || strncmp(text, "/dev/", 5) == 0;
+}
+
+static bool valid_format(const char *text)
+{
+	return strcmp(text, "auto") == 0 ||
+	       (strlen(text) == 4 && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ") == 4);
+}
+
 const struct setting pc_settings_table[] = {
 	{ STRING(GLOBAL, pc_settings, storage.root, "storage.root", "/var/lib/petcam", "a folder",
 		  "Where petcam keeps everything: database, recordings, keys."),
@@ -74,6 +85,16 @@ const struct setting pc_settings_table[] = {
 	{ STRING(GLOBAL, pc_settings, encoder.encoder, "encoder.encoder", "auto",
 		  "auto, v4l2m2m, libavcodec", "The H.264 encoder; auto tries the hardware first."),
 		.words = "|auto|v4l2m2m|libavcodec|" },
+	{ STRING(GLOBAL, pc_settings, encoder.device, "encoder.device", "", "a node",
+		  "The node of the hardware encoder, as /dev/video11; empty: the first that can."),
+		.valid = valid_device },
+	{ STRING(GLOBAL, pc_settings, encoder.scaler, "encoder.scaler", "auto",
+		  "auto, v4l2m2m, gles, software",
+		  "What makes the small pictures; auto tries the hardware first."),
+		.words = "|auto|v4l2m2m|gles|software|" },
+	{ STRING(GLOBAL, pc_settings, encoder.scaler_device, "encoder.scaler_device", "", "a node",
+		  "The node of the hardware scaler, as /dev/video12; empty: the first that can."),
+		.valid = valid_device },
 	{ STRING(GLOBAL, pc_settings, encoder.preset, "encoder.preset", "superfast",
 		  "ultrafast, superfast, veryfast, faster, fast, medium",
 		  "How hard the software encoder works for the same bitrate."),
@@ -103,14 +124,25 @@ const struct setting pc_settings_table[] = {
 	{ STRING(CAMERA, pc_camera_settings, name, "cameras.[].name", "Camera", "",
 		"Name of the camera shown to people.") },
 	{ STRING(CAMERA, pc_camera_settings, source, "cameras.[].source", "auto",
-		  "auto, demo, demo:..., file:PATH",
-		  "Where the frames come from; auto takes the best there is."),
+		  "auto, v4l2, v4l2:/dev/video0, file:PATH, demo, demo:...",
+		  "Where the frames come from; auto takes a camera, or the demo where there is "
+		  "none."),
 		.valid = valid_not_empty },
 	{ BOOL(CAMERA, loop, "cameras.[].loop", "true", "A file starts again when it ends.") },
 	{ UNSIGNED(CAMERA, width, "cameras.[].width", "1280", "160..1920", 160, 1920,
-		"Width of the picture in pixels; a file has its own.") },
+		"Width of the picture in pixels; a camera gives the nearest, a file has its own.") },
 	{ UNSIGNED(CAMERA, height, "cameras.[].height", "720", "120..1920", 120, 1920,
-		"Height of the picture in pixels; a file has its own.") },
+		"Height of the picture in pixels; a camera gives the nearest, a file has its own.") },
+	{ STRING(CAMERA, pc_camera_settings, format, "cameras.[].format", "auto",
+		  "auto, or four letters of the camera's",
+		  "A camera's pixel format (NV12, YU12, YUYV, MJPG ...); auto takes what needs no "
+		  "copy."),
+		.valid = valid_format },
+	{ STRING(CAMERA, pc_camera_settings, memory, "cameras.[].memory", "auto",
+		  "auto, export, import",
+		  "Whose buffers a camera fills: its own (export), or a heap's (import); auto "
+		  "tries which of them the encoder takes."),
+		.words = "|auto|export|import|" },
 	{ NUMBER(CAMERA, fps, "cameras.[].fps", "30", "1..60", 1, 60,
 		"Frames a second; a file has its own.") },
 	{ UNSIGNED(CAMERA, bitrate_kbps, "cameras.[].bitrate_kbps", "2000", "100..25000", 100,

@@ -44,6 +44,11 @@ static void test_defaults(void)
 	test_int(settings.cameras[0].bitrate_kbps, 2000);
 	test_int(settings.cameras[0].loop, true);
 	test_int(errors.count, 0);
+	test_str(settings.cameras[7].format, "auto");
+	test_str(settings.cameras[0].memory, "auto");
+	test_str(settings.encoder.device, "");
+	test_str(settings.encoder.scaler, "auto");
+	test_str(settings.encoder.scaler_device, "");
 	/* Every setting that is described has a sentence, and its default is within its range. */
 	unsigned n = 0;
 	while (pc_settings_describe(n) != NULL) {
@@ -86,6 +91,11 @@ static void test_overrides(void)
 		"http.address=127.0.0.1",
 		"cameras.[1].source=demo",
 		"cameras.[0].zones=({ points=[0,0,1,0,1,1]; })",
+		"cameras.[0].format=YUYV",
+		"cameras.[0].memory=import",
+		"encoder.device=/dev/video11",
+		"encoder.scaler=gles",
+		"encoder.scaler_device=/dev/video12",
 	};
 	test_int(load("cameras = ( { source = \"demo\"; fps = 15; } );\nhttp: { port = 1; };\n",
 			 given, sizeof(given) / sizeof(given[0])),
@@ -98,6 +108,11 @@ static void test_overrides(void)
 	test_int(settings.n_cameras, 2);
 	test_int(settings.cameras[0].n_zones, 1);
 	test_str(settings.cameras[0].zones[0].name, "custom1");
+	test_str(settings.cameras[0].format, "YUYV");
+	test_str(settings.cameras[0].memory, "import");
+	test_str(settings.encoder.device, "/dev/video11");
+	test_str(settings.encoder.scaler, "gles");
+	test_str(settings.encoder.scaler_device, "/dev/video12");
 }
 
 static void test_override_faults(void)
@@ -130,6 +145,11 @@ static void test_faults(void)
 	refused("storage: { root = \"\"; };\n", "storage.root: \"\" is not valid");
 	refused("encoder: { preset = \"placebo\"; };\n",
 		"encoder.preset: \"placebo\" is not one of");
+	refused("encoder: { device = \"video11\"; };\n",
+		"encoder.device: \"video11\" is not valid");
+	refused("encoder: { scaler = \"cuda\"; };\n", "encoder.scaler: \"cuda\" is not one of");
+	refused("cameras = ( { format = \"yuyv\"; } );\n", "cameras.[0].format: \"yuyv\"");
+	refused("cameras = ( { memory = \"mmap\"; } );\n", "cameras.[0].memory: \"mmap\"");
 	refused("cameras = ();\n", "cameras: 1 to 8");
 	refused("cameras = ( { id = \"A b\"; } );\n", "cameras.[0].id: \"A b\" is not valid");
 	refused("cameras = ( { id = \"a\"; }, { id = \"a\"; } );\n",
@@ -168,6 +188,7 @@ static void test_shipped(void)
 	test_int(pc_settings_load(PETCAM_CFG, NULL, 0, &settings, &errors), 0);
 	test_int(memcmp(&settings.http, &defaults.http, sizeof(settings.http)), 0);
 	test_int(memcmp(&settings.storage, &defaults.storage, sizeof(settings.storage)), 0);
+	test_int(memcmp(&settings.encoder, &defaults.encoder, sizeof(settings.encoder)), 0);
 	test_int(memcmp(&settings.inference, &defaults.inference, sizeof(settings.inference)), 0);
 }
 
