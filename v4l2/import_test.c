@@ -13,6 +13,7 @@
 /* The OUTPUT queue's line length and size, single- or multi-planar. */
 struct layout {
 	uint32_t pixelformat;
+	uint32_t width, height;
 	uint32_t stride;
 	uint32_t size;
 };
@@ -51,12 +52,16 @@ static int set_format(struct pc_v4l2 *device, const struct pc_v4l2_node *node,
 	if (node->mplane) {
 		*layout = (struct layout){
 			.pixelformat = format.fmt.pix_mp.pixelformat,
+			.width = format.fmt.pix_mp.width,
+			.height = format.fmt.pix_mp.height,
 			.stride = format.fmt.pix_mp.plane_fmt[0].bytesperline,
 			.size = format.fmt.pix_mp.plane_fmt[0].sizeimage,
 		};
 	} else {
 		*layout = (struct layout){
 			.pixelformat = format.fmt.pix.pixelformat,
+			.width = format.fmt.pix.width,
+			.height = format.fmt.pix.height,
 			.stride = format.fmt.pix.bytesperline,
 			.size = format.fmt.pix.sizeimage,
 		};
@@ -126,7 +131,9 @@ static int try_device(
 	if (r == 0) {
 		r = set_format(device, &node, test, &got);
 	}
-	if (r < 0 || got.pixelformat != wanted.pixelformat) {
+	/* A size that the driver rounds would put the chroma elsewhere. */
+	if (r < 0 || got.pixelformat != wanted.pixelformat || got.width != test->format.width ||
+		got.height != test->format.height) {
 		char text[PC_FRAME_FORMAT_TEXT];
 		pc_frame_format_text(&test->format, text);
 		snprintf(why, why_size, "%s does not take %s%s%s", test->path, text,
