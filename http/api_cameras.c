@@ -87,17 +87,42 @@ static json_t *stats_json(const struct pc_http_camera_entry *camera, int64_t age
 	const struct pc_camera_stats *s = camera->stats;
 	int64_t encode_ns = atomic_load_explicit(&s->encode_ns, memory_order_relaxed);
 	int64_t infer_ns = atomic_load_explicit(&s->infer_ns, memory_order_relaxed);
-	return json_pack("{s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "fps",
+	json_t *stats = json_pack("{s:f, s:f, s:f}", "fps",
 		pc_api_round(measure_fps(camera->window, age_ms), 2), "encode_ms",
 		pc_api_round((double)encode_ns / PC_NS_PER_MS, 2), "infer_ms",
-		pc_api_round((double)infer_ns / PC_NS_PER_MS, 2), "frames_captured",
-		counter(&s->frames_captured), "frames_encoded", counter(&s->frames_encoded),
-		"frames_skipped_source", counter(&s->frames_skipped_source),
-		"frames_dropped_encoder", counter(&s->frames_dropped_encoder), "frames_dropped_mux",
-		counter(&s->frames_dropped_mux), "frames_dropped_scaler",
-		counter(&s->frames_dropped_scaler), "frames_dropped_inference",
-		counter(&s->frames_dropped_inference), "viewer_skips", counter(&s->viewer_skips),
-		"recorder_gaps", counter(&s->recorder_gaps), "events", counter(&s->events));
+		pc_api_round((double)infer_ns / PC_NS_PER_MS, 2));
+	const struct {
+		const char *name;
+		const pc_counter *value;
+	} counters[] = {
+		{ "frames_captured", &s->frames_captured },
+		{ "frames_encoded", &s->frames_encoded },
+		{ "frames_bad", &s->frames_bad },
+		{ "source_gaps", &s->source_gaps },
+		{ "frames_converted", &s->frames_converted },
+		{ "frames_aborted", &s->frames_aborted },
+		{ "encoder_junk", &s->encoder_junk },
+		{ "encoder_imports", &s->encoder_imports },
+		{ "scaler_imports", &s->scaler_imports },
+		{ "frames_skipped_source", &s->frames_skipped_source },
+		{ "frames_dropped_encoder", &s->frames_dropped_encoder },
+		{ "frames_dropped_mux", &s->frames_dropped_mux },
+		{ "frames_dropped_scaler", &s->frames_dropped_scaler },
+		{ "frames_dropped_inference", &s->frames_dropped_inference },
+		{ "viewer_skips", &s->viewer_skips },
+		{ "recorder_gaps", &s->recorder_gaps },
+		{ "events", &s->events },
+		{ "source_opens", &s->source_opens },
+		{ "encoder_opens", &s->encoder_opens },
+		{ "scaler_opens", &s->scaler_opens },
+	};
+	for (size_t i = 0; stats != NULL && i < sizeof(counters) / sizeof(counters[0]); i++) {
+		if (json_object_set_new(stats, counters[i].name, counter(counters[i].value)) < 0) {
+			json_decref(stats);
+			stats = NULL;
+		}
+	}
+	return stats;
 }
 
 static json_t *live_json(const struct pc_http_camera_entry *camera)

@@ -31,8 +31,15 @@ struct camera_metric {
 static const struct camera_metric camera_metrics[] = {
 	COUNTER(frames_captured, "Frames that the source made"),
 	COUNTER(frames_skipped_source, "Frames that the source was too late for"),
+	COUNTER(frames_bad, "Frames that the camera marked as corrupt"),
+	COUNTER(source_gaps, "Frames lost before the camera gave them, by its own numbers"),
+	COUNTER(frames_converted, "Frames decoded or converted by the CPU, a copy each"),
 	COUNTER(frames_dropped_encoder, "Frames that the encoder had no slot for"),
 	COUNTER(frames_encoded, "Frames encoded"),
+	COUNTER(frames_aborted, "Frames that the encoder gave back without a packet"),
+	COUNTER(encoder_junk, "Outputs of the encoder that belong to no frame"),
+	COUNTER(encoder_imports, "Frame buffers that the encoder mapped for itself"),
+	COUNTER(scaler_imports, "Frame buffers that the scaler mapped for itself"),
 	COUNTER(frames_dropped_mux, "Encoded frames lost for want of memory"),
 	COUNTER(fragments, "Fragments streamed"),
 	COUNTER(bytes_encoded, "Bytes of encoded video"),
@@ -45,6 +52,7 @@ static const struct camera_metric camera_metrics[] = {
 	COUNTER(events, "Events seen"),
 	COUNTER(source_opens, "Times that the source was opened"),
 	COUNTER(encoder_opens, "Times that the encoder was opened"),
+	COUNTER(scaler_opens, "Times that the scaler was opened"),
 };
 
 static void head(FILE *out, const char *name, const char *type, const char *help)
