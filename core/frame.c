@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #define MAX_SIDE 8192
+#define MAX_STRIDE 131072
 
 /* How a format lies in memory. Plane 0 is full-size; the others are smaller by 1 << sub_x
  * and 1 << sub_y and have a stride of plane 0's times `stride_num` / 2. */
@@ -25,14 +26,21 @@ static const struct layout layouts[] = {
 	{ DRM_FORMAT_NV12, 1, 2, 1, 1, 2 },
 	{ DRM_FORMAT_NV21, 1, 2, 1, 1, 2 },
 	{ DRM_FORMAT_YUYV, 2, 1, 1, 0, 0 },
+	{ DRM_FORMAT_YVYU, 2, 1, 1, 0, 0 },
 	{ DRM_FORMAT_UYVY, 2, 1, 1, 0, 0 },
+	{ DRM_FORMAT_VYUY, 2, 1, 1, 0, 0 },
 	{ DRM_FORMAT_R8, 1, 1, 0, 0, 0 },
+	{ DRM_FORMAT_RGB565, 2, 1, 0, 0, 0 },
 	{ DRM_FORMAT_RGB888, 3, 1, 0, 0, 0 },
 	{ DRM_FORMAT_BGR888, 3, 1, 0, 0, 0 },
 	{ DRM_FORMAT_XRGB8888, 4, 1, 0, 0, 0 },
 	{ DRM_FORMAT_XBGR8888, 4, 1, 0, 0, 0 },
 	{ DRM_FORMAT_ARGB8888, 4, 1, 0, 0, 0 },
 	{ DRM_FORMAT_ABGR8888, 4, 1, 0, 0, 0 },
+	{ DRM_FORMAT_RGBX8888, 4, 1, 0, 0, 0 },
+	{ DRM_FORMAT_BGRX8888, 4, 1, 0, 0, 0 },
+	{ DRM_FORMAT_RGBA8888, 4, 1, 0, 0, 0 },
+	{ DRM_FORMAT_BGRA8888, 4, 1, 0, 0, 0 },
 };
 
 static const struct layout *find_layout(uint32_t fourcc)
@@ -62,19 +70,29 @@ void pc_frame_format_text(
 	snprintf(out, PC_FRAME_FORMAT_TEXT, "%s %ux%u", code, format->width, format->height);
 }
 
-int64_t pc_frame_layout(const struct pc_frame_format *format, uint32_t align,
-	struct pc_frame_plane planes[static PC_FRAME_MAX_PLANES], unsigned *ret_n_planes)
+/* The layout of `format`, or NULL where pc_frame_layout() refuses it. */
+static const struct layout *check_format(const struct pc_frame_format *format)
 {
-	assert(align != 0 && (align & (align - 1)) == 0 && align <= 65536);
 	const struct layout *layout = find_layout(format->fourcc);
 	if (layout == NULL || format->modifier != DRM_FORMAT_MOD_LINEAR || format->width == 0 ||
 		format->height == 0 || format->width > MAX_SIDE || format->height > MAX_SIDE ||
 		(format->width & ((1u << layout->sub_x) - 1)) != 0 ||
 		(format->height & ((1u << layout->sub_y) - 1)) != 0) {
+		return NULL;
+	}
+	return layout;
+}
+
+int64_t pc_frame_layout_stride(const struct pc_frame_format *format, uint32_t stride,
+	struct pc_frame_plane planes[static PC_FRAME_MAX_PLANES], unsigned *ret_n_planes)
+{
+	const struct layout *layout = check_format(format);
+	if (layout == NULL || stride > MAX_STRIDE ||
+		stride < format->width * layout->bytes_per_pixel ||
+		stride * layout->stride_num % 2 != 0) {
 		return -EINVAL;
 	}
-	uint32_t stride = (format->width * layout->bytes_per_pixel + align - 1) & ~(align - 1);
-	uint32_t offset = 0; /* at most 64 KiB * 8192 * 2: fits */
+	uint32_t offset = 0; /* at most 128 KiB * 8192 * 2: fits */
 	for (unsigned i = 0; i < PC_FRAME_MAX_PLANES; i++) {
 		planes[i] = (struct pc_frame_plane){ .fd = -1 };
 		if (i >= layout->n_planes) {
@@ -87,6 +105,19 @@ int64_t pc_frame_layout(const struct pc_frame_format *format, uint32_t align,
 	}
 	*ret_n_planes = layout->n_planes;
 	return offset;
+}
+
+int64_t pc_frame_layout(const struct pc_frame_format *format, uint32_t align,
+	struct pc_frame_plane planes[static PC_FRAME_MAX_PLANES], unsigned *ret_n_planes)
+{
+	assert(align != 0 && (align & (align - 1)) == 0 && align <= 65536);
+	const struct layout *layout = check_format(format);
+	if (layout == NULL) {
+		return -EINVAL;
+	}
+	const uint32_t stride =
+		(format->width * layout->bytes_per_pixel + align - 1) & ~(align - 1);
+	return pc_frame_layout_stride(format, stride, planes, ret_n_planes);
 }
 
 void pc_frame_init(struct pc_frame *frame, const struct pc_frame_impl *impl)
@@ -109,9 +140,14 @@ void pc_frame_publish(struct pc_frame *frame)
 void pc_frame_finish(struct pc_frame *frame)
 {
 	assert(atomic_load(&frame->refs) == 0);
-	while (frame->imports != NULL) {
+	for (;;) {
+		pthread_mutex_lock(&frame->imports_lock);
 		struct pc_frame_import *import = frame->imports;
-		frame->imports = import->next;
+		frame->imports = import != NULL ? import->next : NULL;
+		pthread_mutex_unlock(&frame->imports_lock);
+		if (import == NULL) {
+			break;
+		}
 		import->destroy(import);
 	}
 	pthread_mutex_destroy(&frame->imports_lock);
@@ -182,7 +218,7 @@ void pc_frame_import_add(struct pc_frame *frame, struct pc_frame_import *import)
 	pthread_mutex_unlock(&frame->imports_lock);
 }
 
-void pc_frame_import_remove(struct pc_frame *frame, const void *owner)
+struct pc_frame_import *pc_frame_import_take(struct pc_frame *frame, const void *owner)
 {
 	pthread_mutex_lock(&frame->imports_lock);
 	struct pc_frame_import **at = find_import(frame, owner);
@@ -191,6 +227,12 @@ void pc_frame_import_remove(struct pc_frame *frame, const void *owner)
 		*at = import->next;
 	}
 	pthread_mutex_unlock(&frame->imports_lock);
+	return import;
+}
+
+void pc_frame_import_remove(struct pc_frame *frame, const void *owner)
+{
+	struct pc_frame_import *import = pc_frame_import_take(frame, owner);
 	if (import != NULL) {
 		import->destroy(import);
 	}

@@ -100,6 +100,11 @@ void pc_frame_format_text(
 int64_t pc_frame_layout(const struct pc_frame_format *format, uint32_t align,
 	struct pc_frame_plane planes[static PC_FRAME_MAX_PLANES], unsigned *ret_n_planes);
 
+/* The same for a stride (of plane 0, bytes) that a device gave. -EINVAL as well where it is
+ * too short for a line, odd where chroma needs half of it, or over 128 KiB. */
+int64_t pc_frame_layout_stride(const struct pc_frame_format *format, uint32_t stride,
+	struct pc_frame_plane planes[static PC_FRAME_MAX_PLANES], unsigned *ret_n_planes);
+
 /* For producers. `init` sets the private fields only and leaves the frame with no
  * reference (the producer's own state); `publish` gives it the first; `finish`
  * frees the imports and asserts that nobody holds it. */
@@ -119,6 +124,12 @@ struct pc_frame_import *pc_frame_import_find(struct pc_frame *frame, const void 
 
 /* Gives `import` to the buffer. The owner must not have one there yet. */
 void pc_frame_import_add(struct pc_frame *frame, struct pc_frame_import *import);
+
+/* Takes `owner`'s import off the buffer and returns it; the caller frees it. NULL: there is
+ * none, or finish() runs on another thread and has it: then destroy() is called in a moment.
+ * For devices on threads of their own, which hold in their destroy() the lock under which
+ * they call this: as long as the import is on their list, `frame` is valid. */
+struct pc_frame_import *pc_frame_import_take(struct pc_frame *frame, const void *owner);
 
 /* A device that closes before the buffer takes its import back (calls destroy). */
 void pc_frame_import_remove(struct pc_frame *frame, const void *owner);

@@ -146,6 +146,13 @@ static void test_imports(void)
 	pc_frame_import_remove(&frame, &scaler); /* nothing there */
 	test_int(destroyed, 1);
 	test_assert(pc_frame_import_find(&frame, &scaler) == NULL);
+	struct pc_frame_import *d = make_import(&scaler, &destroyed);
+	pc_frame_import_add(&frame, d);
+	const unsigned before = destroyed;
+	test_assert(pc_frame_import_take(&frame, &scaler) == d);
+	test_assert(pc_frame_import_take(&frame, &scaler) == NULL);
+	test_int(destroyed, before); /* it is ours now */
+	free(d);
 	test_assert(pc_frame_import_find(&frame, &display) == c);
 	/* They live as long as the buffer, not as one frame in it. */
 	pc_frame_publish(&frame);
@@ -191,6 +198,27 @@ static void test_layouts(void)
 			test_int(planes[plane].offset, there ? cases[i].offsets[plane] : 0);
 		}
 	}
+}
+
+static void test_layouts_of_a_stride(void)
+{
+	struct pc_frame_plane planes[PC_FRAME_MAX_PLANES];
+	unsigned n_planes = 0;
+	const struct pc_frame_format i420 = { DRM_FORMAT_YUV420, 1000, 10, 0 };
+	test_int(pc_frame_layout_stride(&i420, 1344, planes, &n_planes), 1344 * 15);
+	test_int(n_planes, 3);
+	test_int(planes[1].stride, 672);
+	test_int(planes[1].offset, 13440);
+	test_int(planes[2].offset, 13440 + 672 * 5);
+	const struct pc_frame_format uyvy = { DRM_FORMAT_UYVY, 640, 480, 0 };
+	test_int(pc_frame_layout_stride(&uyvy, 1281, planes, &n_planes), 1281 * 480);
+	test_int(n_planes, 1);
+	n_planes = 77;
+	test_int(pc_frame_layout_stride(&i420, 999, planes, &n_planes), -EINVAL);
+	test_int(pc_frame_layout_stride(&i420, 1001, planes, &n_planes), -EINVAL);
+	test_int(pc_frame_layout_stride(&i420, 131074, planes, &n_planes), -EINVAL);
+	test_int(pc_frame_layout_stride(&uyvy, 1278, planes, &n_planes), -EINVAL);
+	test_int(n_planes, 77);
 }
 
 static void test_layouts_refused(void)
@@ -240,6 +268,7 @@ int main(void)
 	TEST_RUN(test_cpu_access);
 	TEST_RUN(test_imports);
 	TEST_RUN(test_layouts);
+	TEST_RUN(test_layouts_of_a_stride);
 	TEST_RUN(test_layouts_refused);
 	TEST_RUN(test_formats);
 	return test_end();
