@@ -18,7 +18,9 @@
 #ifndef PC_V4L2_M2M_H
 #define PC_V4L2_M2M_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/frame.h"
 #include "core/loop.h"
@@ -77,10 +79,11 @@ struct pc_m2m_events {
 	 * is done with; false: more belongs to it (headers came alone). Inputs before it
 	 * that the device has returned are given up first: aborted(). */
 	bool (*output)(void *data, const struct pc_m2m_output *output);
-	/* The device returned this input and will give no output for it. */
+	/* The device returned this input and gives no output for it: a later one's output has
+	 * come, or 2 s have passed (looked at whenever the device says anything). What comes
+	 * for it later still is junk. */
 	void (*aborted)(void *data, const struct pc_m2m_input *input);
-	/* -ENODEV (it is gone), -EIO, -ETIMEDOUT (inputs go in, nothing comes out); only
-	 * close() may follow. */
+	/* -ENODEV (it is gone), -EIO; only close() may follow. */
 	void (*failed)(void *data, int err, const char *what);
 };
 
@@ -98,11 +101,19 @@ int pc_m2m_open(struct pc_loop *loop, const struct pc_m2m_config *config,
 	const struct pc_m2m_events *events, void *data, char *why, size_t why_size,
 	struct pc_m2m **ret_m2m);
 
-/* Queues `in` (a reference is held until the device gives it back) and, with out_dmabuf,
- * `out` (else NULL). `fence_fd`: -1, or a sync file that must have signalled before the
- * buffer may be given back; owned on success. 0; -EAGAIN: no free slot; -EPIPE after
- * failed(); else what QBUF said (the frame was not taken). */
+/* Queues `in` (a reference is held until the device gives it back) and, where
+ * pc_m2m_wants_out(), `out` (else NULL). `fence_fd`: -1, or a sync file that must have signalled
+ * before the buffer may be given back; owned on success. 0; -EAGAIN: no free slot; -EPIPE
+ * after failed() or drain(); -EINVAL: the planes lie otherwise than open() was told; else
+ * what QBUF said (`in` was not taken; `out` may have been, and is used for the next). */
 int pc_m2m_submit(struct pc_m2m *m2m, struct pc_frame *in, struct pc_frame *out, int fence_fd);
+
+/* With out_dmabuf: does the next input need a picture to land in? Not if an aborted input
+ * left its own in the device. Without: false. */
+bool pc_m2m_wants_out(const struct pc_m2m *m2m);
+
+/* Inputs that the device has not given back. */
+unsigned pc_m2m_in_device(const struct pc_m2m *m2m);
 
 int pc_m2m_set_control(struct pc_m2m *m2m, uint32_t id, int32_t value);
 const char *pc_m2m_name(const struct pc_m2m *m2m); /* "/dev/video11 (bcm2835-codec)" */
@@ -111,10 +122,12 @@ uint32_t pc_m2m_out_stride(const struct pc_m2m *m2m); /* bytes; 0: coded */
 void pc_m2m_get_stats(const struct pc_m2m *m2m, struct pc_m2m_stats *ret_stats);
 
 /* How long the oldest input has been in the device, or, while inputs come back and nothing
- * comes out, how long that has lasted beyond 2 s; 0: nothing owed. */
+ * comes out, how long that has lasted beyond 2 s, or how long a drain has lasted; 0: nothing
+ * owed. */
 int64_t pc_m2m_owed_ns(const struct pc_m2m *m2m);
 
-/* V4L2_ENC_CMD_STOP: outputs of all inputs, then one with `last`. 0 or -ENOTSUP. */
+/* V4L2_ENC_CMD_STOP: outputs of all inputs, then one with `last`, once; only close() may follow.
+ * A device may never come to that (linux#5059): owed_ns() tells. 0, -ENOTSUP, -EPIPE. */
 int pc_m2m_drain(struct pc_m2m *m2m);
 
 /* No callback runs afterwards; references are dropped. NULL is fine. */
