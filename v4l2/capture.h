@@ -11,11 +11,16 @@
  *    order of their indices; after STREAMOFF the node is closed, never restarted.
  *  - UVC: own buffers are vmalloc'ed; corrupt first frames come with
  *    V4L2_BUF_FLAG_ERROR and are dropped and counted; time stamps are monotonic.
+ *  - HDMI bridges: the timings of the signal at the input are adopted at open().
  *  - Timestamps that lie in the future or are not monotonic are replaced by the time
  *    of dequeueing (vivid, and drivers that say V4L2_BUF_FLAG_TIMESTAMP_UNKNOWN).
  *
+ * A picture costs one DQBUF and one QBUF. Nothing is dequeued while every buffer is held by
+ * consumers; what the camera could not deliver then is counted as frames_skipped_source,
+ * what is missing otherwise as source_gaps.
+ *
  * Thread: every function and callback runs on the loop given to open(), but frames may
- * be held and unreffed by any thread, and may outlive the capture.
+ * be held and unreffed by any thread (it queues the buffer), and may outlive the capture.
  */
 #ifndef PC_V4L2_CAPTURE_H
 #define PC_V4L2_CAPTURE_H
@@ -29,7 +34,8 @@
 
 struct pc_capture;
 
-/* A format that the devices behind take as it is. */
+/* A format that the devices behind take as it is. A wish that the camera meets with less than
+ * half of the pixels or half of the rate asked stands behind those that it meets better. */
 struct pc_capture_wish {
 	uint32_t fourcc; /* DRM_FORMAT_*, or V4L2_PIX_FMT_MJPEG */
 	uint32_t stride_align; /* bytes, a power of two; 1: any */
@@ -49,7 +55,7 @@ struct pc_capture_config {
 	unsigned n_wishes;
 	unsigned buffers; /* 3..32; the driver may give more or fewer */
 	enum pc_capture_memory memory; /* EXPORT falls back to MAPPED where EXPBUF fails */
-	/* PC_CAPTURE_IMPORT: a dma-buf of at least `size` bytes for each buffer, its fd owned by the
+	/* PC_CAPTURE_IMPORT, called within open() with its `data`: a dma-buf of at least `size` bytes for each buffer, its fd owned by the
 	 * capture on success. 0 or negative errno. NULL otherwise. */
 	int (*provide)(void *data, size_t size, int *ret_fd);
 	/* libv4l2 may convert where no wish is native. */
@@ -60,8 +66,9 @@ struct pc_capture_config {
 struct pc_capture_events {
 	/* capture_ns and sequence are set; the callee takes a reference if it keeps it. */
 	void (*frame)(void *data, struct pc_frame *frame);
-	/* -ENODEV: unplugged; -EPIPE: a source-change event (another format); -EIO ...; only
-	 * close() may follow. `what`: for people, valid during the call. */
+	/* -ENODEV: unplugged; -EPIPE: a source-change event (another format, or no signal);
+	 * -EIO ...; only close() may follow. `what`: for people, valid during the call. Both
+	 * callbacks may close the capture. */
 	void (*failed)(void *data, int err, const char *what);
 };
 
@@ -70,23 +77,27 @@ struct pc_capture_info {
 	unsigned n_planes;
 	struct pc_frame_plane planes[PC_FRAME_MAX_PLANES]; /* fd -1: offsets and strides */
 	size_t size; /* of a buffer, bytes */
-	double fps; /* as the driver set it */
+	double fps; /* as the driver set it; as wished where it does not say */
 	unsigned buffers;
 	enum pc_capture_memory memory; /* as it came to be */
 	bool converted; /* by libv4l2, on the CPU */
 	char card[32];
-	char text[96]; /* "bcm2835-isp: NV12 1280x720 at 30, 4 buffers exported" */
+	char text[128]; /* "bcm2835-isp: NV12 1280x720 at 30, 4 buffers exported" */
 };
 
 /* Opens, negotiates, and starts streaming. 0 or negative errno with `why` (a sentence that
  * says what to do): -ENODEV no camera, -EBUSY in use by another program, -EACCES no
  * permission, -EINVAL none of the wishes (`why` lists what it offers), -ENOMEM no
- * contiguous memory, -ENOTSUP a queue that does not do this kind of memory. */
+ * contiguous memory, -ENOTSUP a queue that does not do this kind of memory, -ENOLINK no
+ * signal at its input, -ENOSPC no room on the USB bus ... */
 int pc_capture_open(struct pc_loop *loop, const struct pc_capture_config *config,
 	const struct pc_capture_events *events, void *data, char *why, size_t why_size,
 	struct pc_capture **ret_capture);
 
 const struct pc_capture_info *pc_capture_info(const struct pc_capture *capture);
+
+/* The dma-buf of one of the buffers, to try an import with; -1: MAPPED. The capture's. */
+int pc_capture_sample_fd(const struct pc_capture *capture);
 
 /* The dma-buf of one of its buffers, to try an import with: the capture's, valid until close();
  * -1 with PC_CAPTURE_MAPPED. */
