@@ -22,12 +22,7 @@ enum nal_type {
 	NAL_LAST_KNOWN = 23,
 };
 
-struct nal {
-	const uint8_t *data; /* the header byte first */
-	size_t size;
-};
-
-static unsigned nal_type(const struct nal *nal)
+static unsigned nal_type(const struct pc_nal *nal)
 {
 	return nal->data[0] & 0x1f;
 }
@@ -38,8 +33,8 @@ struct slices {
 
 struct parameter_sets {
 	unsigned n_sps, n_pps;
-	struct nal sps[MAX_PARAMETER_SETS];
-	struct nal pps[MAX_PARAMETER_SETS];
+	struct pc_nal sps[MAX_PARAMETER_SETS];
+	struct pc_nal pps[MAX_PARAMETER_SETS];
 };
 
 /* Bits of an RBSP; emulation prevention bytes are skipped. Reading past the end gives 0
@@ -97,7 +92,7 @@ static bool has_chroma_info(uint8_t profile)
 
 /* chroma_format_idc and the bit depths less 8, for avcC. False: the SPS is broken. */
 static bool read_chroma_info(
-	const struct nal *sps, unsigned *chroma, unsigned *luma_depth, unsigned *chroma_depth)
+	const struct pc_nal *sps, unsigned *chroma, unsigned *luma_depth, unsigned *chroma_depth)
 {
 	struct bits bits = { .data = sps->data + 4, .size = sps->size - 4 };
 	(void)read_ue(&bits); /* seq_parameter_set_id */
@@ -110,7 +105,7 @@ static bool read_chroma_info(
 	return !bits.failed && *chroma <= 3 && *luma_depth <= 6 && *chroma_depth <= 6;
 }
 
-static bool put_parameter_sets(struct pc_avcc *avcc, const struct nal *nals, unsigned n)
+static bool put_parameter_sets(struct pc_avcc *avcc, const struct pc_nal *nals, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		if (nals[i].size > PC_AVCC_MAX || avcc->size + 2 + nals[i].size > PC_AVCC_MAX) {
@@ -126,7 +121,7 @@ static bool put_parameter_sets(struct pc_avcc *avcc, const struct nal *nals, uns
 
 static bool make_avcc(const struct parameter_sets *sets, struct pc_avcc *ret)
 {
-	const struct nal *sps = &sets->sps[0];
+	const struct pc_nal *sps = &sets->sps[0];
 	if (sps->size < 5) {
 		return false;
 	}
@@ -178,7 +173,7 @@ static size_t find_start_code(const uint8_t *data, size_t size, size_t from)
 
 /* Takes the NAL unit behind the start code at *at, which moves to the next start code or
  * the end. -EINVAL: it is empty or malformed. */
-static int take_nal(const uint8_t *data, size_t size, size_t *at, struct nal *ret)
+static int take_nal(const uint8_t *data, size_t size, size_t *at, struct pc_nal *ret)
 {
 	size_t start = *at + 3;
 	size_t next = find_start_code(data, size, start);
@@ -187,7 +182,7 @@ static int take_nal(const uint8_t *data, size_t size, size_t *at, struct nal *re
 		end--;
 	}
 	*at = next;
-	struct nal nal = { .data = data + start, .size = end - start };
+	struct pc_nal nal = { .data = data + start, .size = end - start };
 	if (nal.size == 0 || (nal.data[0] & 0x80) != 0) { /* forbidden_zero_bit */
 		return -EINVAL;
 	}
@@ -199,7 +194,7 @@ static int take_nal(const uint8_t *data, size_t size, size_t *at, struct nal *re
 	return 0;
 }
 
-static int add_set(struct nal *list, unsigned *n, const struct nal *nal)
+static int add_set(struct pc_nal *list, unsigned *n, const struct pc_nal *nal)
 {
 	if (*n == MAX_PARAMETER_SETS) {
 		return -EINVAL;
@@ -208,13 +203,14 @@ static int add_set(struct nal *list, unsigned *n, const struct nal *nal)
 	return 0;
 }
 
-static size_t put_nal(uint8_t *sample, const struct nal *nal)
+static int add_nal(struct pc_access_unit *unit, const struct pc_nal *nal)
 {
-	for (unsigned i = 0; i < 4; i++) {
-		sample[i] = (uint8_t)(nal->size >> (24 - 8 * i));
+	if (unit->n_nals == PC_NALS_MAX) {
+		return -EINVAL;
 	}
-	memcpy(sample + 4, nal->data, nal->size);
-	return 4 + nal->size;
+	unit->nals[unit->n_nals++] = *nal;
+	unit->sample_size += 4 + nal->size;
+	return 0;
 }
 
 /* The start code that the access unit begins with; -EINVAL: it does not. */
@@ -232,13 +228,13 @@ static int find_first(const uint8_t *data, size_t size, size_t *ret_at)
 }
 
 /* Sorts every NAL unit: into `sets`, into the sample, or away. */
-static int split(const uint8_t *data, size_t size, uint8_t *sample, struct parameter_sets *sets,
-	struct slices *slices, size_t *ret_used)
+static int split(const uint8_t *data, size_t size, struct pc_access_unit *unit,
+	struct parameter_sets *sets, struct slices *slices)
 {
-	size_t at, used = 0;
+	size_t at;
 	int r = find_first(data, size, &at);
 	while (r == 0 && at < size) {
-		struct nal nal;
+		struct pc_nal nal;
 		r = take_nal(data, size, &at, &nal);
 		if (r < 0) {
 			break;
@@ -264,23 +260,22 @@ static int split(const uint8_t *data, size_t size, uint8_t *sample, struct param
 		}
 		slices->n_idr += type == NAL_IDR;
 		slices->n_other += type >= NAL_SLICE && type < NAL_IDR;
-		used += put_nal(sample + used, &nal);
+		r = add_nal(unit, &nal);
 	}
-	*ret_used = used;
 	return r;
 }
 
-int pc_h264_convert(const uint8_t *data, size_t size, uint8_t *sample, struct pc_access_unit *ret,
-	struct pc_avcc *avcc)
+int pc_h264_parse(
+	const uint8_t *data, size_t size, struct pc_access_unit *ret, struct pc_avcc *avcc)
 {
 	struct parameter_sets sets = { 0 };
 	struct slices slices = { 0 };
-	size_t used;
-	int r = split(data, size, sample, &sets, &slices, &used);
+	ret->n_nals = 0;
+	ret->sample_size = 0;
+	int r = split(data, size, ret, &sets, &slices);
 	if (r < 0) {
 		return r;
 	}
-	assert(used <= pc_h264_sample_bound(size));
 	/* No picture, or half of one; half of the parameters. */
 	if ((slices.n_idr > 0) == (slices.n_other > 0) || (sets.n_sps > 0) != (sets.n_pps > 0)) {
 		return -EINVAL;
@@ -288,10 +283,21 @@ int pc_h264_convert(const uint8_t *data, size_t size, uint8_t *sample, struct pc
 	if (sets.n_sps > 0 && !make_avcc(&sets, avcc)) {
 		return -EINVAL;
 	}
-	*ret = (struct pc_access_unit){
-		.key = slices.n_idr > 0,
-		.has_parameters = sets.n_sps > 0,
-		.sample_size = used,
-	};
+	ret->key = slices.n_idr > 0;
+	ret->has_parameters = sets.n_sps > 0;
 	return 0;
+}
+
+void pc_h264_write_sample(const struct pc_access_unit *unit, uint8_t *sample)
+{
+	uint8_t *p = sample;
+	for (unsigned i = 0; i < unit->n_nals; i++) {
+		const struct pc_nal *nal = &unit->nals[i];
+		for (unsigned k = 0; k < 4; k++) {
+			p[k] = (uint8_t)(nal->size >> (24 - 8 * k));
+		}
+		memcpy(p + 4, nal->data, nal->size);
+		p += 4 + nal->size;
+	}
+	assert((size_t)(p - sample) == unit->sample_size);
 }

@@ -1,11 +1,8 @@
 /* core/muxer.c - CMAF muxer; see muxer.h.
  *
- * libavformat writes the boxes; two things are ours. It is given a timeline of its own
- * (each frame at the end of the one before) and the true decode time and sequence number are written
- * over what it put into tfdt and mfhd: movenc otherwise keeps a time that starts at 0 with
- * each context, and refuses one that runs behind the sum of the durations. And the
- * packet is made an avc1 sample before it gets there (h264.c), so that movenc copies it once
- * and its output goes straight into the fragment.
+ * libavformat writes the init segment (ftyp, moov); a fragment's moof is ours (moof.c), so
+ * that a packet is copied once, from the encoder's buffer into the fragment, and its Annex B
+ * start codes become lengths on the way (h264.c).
  */
 #include "core/muxer.h"
 
@@ -19,38 +16,28 @@
 
 #include "core/clock.h"
 #include "core/h264_internal.h"
+#include "core/moof_internal.h"
 
-#define MOOF_BOUND 512 /* moof and mdat header of a one-sample fragment take 112 to 124 */
 #define INIT_BOUND (PC_AVCC_MAX + 2048)
-/* movenc goes back to write the sizes of moov and moof: both must be in the buffer still. */
+/* movenc goes back to write the sizes of moov: it must be in the buffer still. */
 #define AVIO_BUFFER INIT_BOUND
 /* A longer hole is one: whoever forces key frames by time has made one by then. */
 #define LONGEST_BRIDGE PC_MEDIA_TIMESCALE
 
 /* Where libavformat's bytes go. */
 struct sink {
-	uint8_t *data; /* NULL: away */
+	uint8_t *data;
 	size_t capacity;
 	size_t used;
 	bool overflow;
 };
 
-/* One AVFormatContext: the fragments of one init segment. */
-struct epoch {
-	AVFormatContext *format; /* NULL: none */
-	int64_t end; /* of the last frame, on libavformat's timeline */
-};
-
 struct pc_muxer {
 	struct pc_muxer_config config;
-	struct sink sink; /* of the epoch's AVIOContext */
-	struct epoch epoch;
 	struct pc_init *init; /* of the epoch; NULL: none */
 	struct pc_avcc avcc; /* that the epoch was made of */
 	bool needs_key; /* a frame was lost: what follows would not decode */
-	AVPacket *packet;
-	uint8_t *sample; /* grows to the largest packet seen */
-	size_t sample_capacity;
+	struct pc_access_unit unit; /* of the packet under way: too large for the stack */
 	uint32_t next_epoch;
 	uint64_t next_number;
 	int64_t last_decode_time; /* -1: none yet */
@@ -67,12 +54,6 @@ static void write_u32(uint8_t *p, uint32_t value)
 	for (int i = 0; i < 4; i++) {
 		p[i] = (uint8_t)(value >> (24 - 8 * i));
 	}
-}
-
-static void write_u64(uint8_t *p, uint64_t value)
-{
-	write_u32(p, (uint32_t)(value >> 32));
-	write_u32(p + 4, (uint32_t)value);
 }
 
 /* A box inside a parent's payload. */
@@ -109,9 +90,6 @@ static struct box find_child(struct box parent, const char type[static 4])
 static int write_sink(void *opaque, uint8_t *data, int size)
 {
 	struct sink *sink = opaque;
-	if (sink->data == NULL) {
-		return size;
-	}
 	if ((size_t)size > sink->capacity - sink->used) {
 		sink->overflow = true;
 		return AVERROR(ENOSPC);
@@ -121,23 +99,14 @@ static int write_sink(void *opaque, uint8_t *data, int size)
 	return size;
 }
 
-static void aim(struct pc_muxer *muxer, uint8_t *data, size_t capacity)
-{
-	muxer->sink = (struct sink){ .data = data, .capacity = capacity };
-}
-
 static int errno_of(int averror)
 {
 	return averror == AVERROR(ENOMEM) ? -ENOMEM : -EIO;
 }
 
-/* Takes half-built ones. What libavformat would still write goes away. */
-static void close_format(struct pc_muxer *muxer, AVFormatContext *format)
+/* Takes half-built ones. */
+static void close_format(AVFormatContext *format)
 {
-	if (format == NULL) {
-		return;
-	}
-	aim(muxer, NULL, 0);
 	AVIOContext *avio = format->pb;
 	avformat_free_context(format); /* without a trailer: there is none to write */
 	if (avio != NULL) {
@@ -146,14 +115,14 @@ static void close_format(struct pc_muxer *muxer, AVFormatContext *format)
 	}
 }
 
-static int open_avio(struct pc_muxer *muxer, AVIOContext **ret_avio)
+static int open_avio(struct sink *sink, AVIOContext **ret_avio)
 {
 	uint8_t *buffer = av_malloc(AVIO_BUFFER);
 	if (buffer == NULL) {
 		return -ENOMEM;
 	}
 	AVIOContext *avio =
-		avio_alloc_context(buffer, AVIO_BUFFER, 1, &muxer->sink, NULL, write_sink, NULL);
+		avio_alloc_context(buffer, AVIO_BUFFER, 1, sink, NULL, write_sink, NULL);
 	if (avio == NULL) {
 		av_free(buffer);
 		return -ENOMEM;
@@ -162,7 +131,8 @@ static int open_avio(struct pc_muxer *muxer, AVIOContext **ret_avio)
 	return 0;
 }
 
-static int add_stream(struct pc_muxer *muxer, AVFormatContext *format, const struct pc_avcc *avcc)
+static int add_stream(
+	const struct pc_muxer *muxer, AVFormatContext *format, const struct pc_avcc *avcc)
 {
 	AVStream *stream = avformat_new_stream(format, NULL);
 	if (stream == NULL) {
@@ -183,47 +153,36 @@ static int add_stream(struct pc_muxer *muxer, AVFormatContext *format, const str
 	return 0;
 }
 
-/* Opens a context of an epoch with `avcc`; its ftyp and moov are in muxer->sink then. */
-static int open_format(
-	struct pc_muxer *muxer, const struct pc_avcc *avcc, AVFormatContext **ret_format)
+/* The init segment of an epoch with `avcc`, into `sink`. */
+static int write_init(const struct pc_muxer *muxer, const struct pc_avcc *avcc, struct sink *sink)
 {
 	AVDictionary *options = NULL;
 	AVFormatContext *format = NULL;
 	if (avformat_alloc_output_context2(&format, NULL, "mp4", NULL) < 0) {
 		return -ENOMEM;
 	}
-	int r = open_avio(muxer, &format->pb);
+	int r = open_avio(sink, &format->pb);
 	if (r < 0) {
-		goto fail;
+		goto out;
 	}
 	format->flags |= AVFMT_FLAG_CUSTOM_IO | AVFMT_FLAG_BITEXACT | AVFMT_FLAG_FLUSH_PACKETS;
 	r = add_stream(muxer, format, avcc);
 	if (r < 0) {
-		goto fail;
+		goto out;
 	}
 	if (av_dict_set(&options, "movflags",
 		    "frag_custom+empty_moov+default_base_moof+cmaf+skip_trailer", 0) < 0 ||
 		av_dict_set_int(&options, "video_track_timescale", PC_MEDIA_TIMESCALE, 0) < 0 ||
 		av_dict_set_int(&options, "use_editlist", 0, 0) < 0) {
 		r = -ENOMEM;
-		goto fail;
+		goto out;
 	}
 	r = avformat_write_header(format, &options);
-	if (r < 0) {
-		r = errno_of(r);
-		goto fail;
-	}
-	if (muxer->sink.overflow) {
-		r = -EIO;
-		goto fail;
-	}
-	av_dict_free(&options);
-	*ret_format = format;
-	return 0;
+	r = r < 0 ? errno_of(r) : sink->overflow ? -EIO : 0;
 
-fail:
+out:
 	av_dict_free(&options);
-	close_format(muxer, format);
+	close_format(format);
 	return r;
 }
 
@@ -255,31 +214,19 @@ static struct pc_init *make_init(
 	return init;
 }
 
-static void end_epoch(struct pc_muxer *muxer)
-{
-	close_format(muxer, muxer->epoch.format);
-	muxer->epoch = (struct epoch){ 0 };
-	pc_init_unref(muxer->init);
-	muxer->init = NULL;
-	muxer->avcc.size = 0;
-}
-
 static int begin_epoch(struct pc_muxer *muxer, const struct pc_avcc *avcc)
 {
 	uint8_t bytes[INIT_BOUND];
-	aim(muxer, bytes, sizeof(bytes));
-	AVFormatContext *format;
-	int r = open_format(muxer, avcc, &format);
+	struct sink sink = { .data = bytes, .capacity = sizeof(bytes) };
+	int r = write_init(muxer, avcc, &sink);
 	if (r < 0) {
 		return r;
 	}
-	struct pc_init *init = make_init(muxer, avcc, bytes, muxer->sink.used);
+	struct pc_init *init = make_init(muxer, avcc, bytes, sink.used);
 	if (init == NULL) {
-		close_format(muxer, format);
 		return -ENOMEM;
 	}
-	end_epoch(muxer);
-	muxer->epoch.format = format;
+	pc_init_unref(muxer->init);
 	muxer->init = init;
 	muxer->avcc = *avcc;
 	muxer->next_epoch++;
@@ -298,11 +245,6 @@ int pc_muxer_create(const struct pc_muxer_config *config, struct pc_muxer **ret_
 	if (muxer == NULL) {
 		return -ENOMEM;
 	}
-	muxer->packet = av_packet_alloc();
-	if (muxer->packet == NULL) {
-		free(muxer);
-		return -ENOMEM;
-	}
 	muxer->config = *config;
 	muxer->next_epoch = config->first_epoch;
 	muxer->next_number = config->first_number;
@@ -316,67 +258,8 @@ void pc_muxer_destroy(struct pc_muxer *muxer)
 	if (muxer == NULL) {
 		return;
 	}
-	end_epoch(muxer);
-	av_packet_free(&muxer->packet);
-	free(muxer->sample);
+	pc_init_unref(muxer->init);
 	free(muxer);
-}
-
-static int reserve_sample(struct pc_muxer *muxer, size_t size)
-{
-	/* movenc looks at nothing beyond, but libavcodec's rule is cheap to keep. */
-	size_t needed = pc_h264_sample_bound(size) + AV_INPUT_BUFFER_PADDING_SIZE;
-	if (needed <= muxer->sample_capacity) {
-		return 0;
-	}
-	size_t capacity = needed + needed / 2;
-	uint8_t *sample = realloc(muxer->sample, capacity);
-	if (sample == NULL) {
-		return -ENOMEM;
-	}
-	muxer->sample = sample;
-	muxer->sample_capacity = capacity;
-	return 0;
-}
-
-/* Has movenc write one fragment of the sample into the sink. */
-static int write_boxes(struct pc_muxer *muxer, const struct pc_access_unit *unit, int64_t duration)
-{
-	AVPacket *packet = muxer->packet;
-	packet->data = muxer->sample;
-	packet->size = (int)unit->sample_size;
-	packet->stream_index = 0;
-	packet->flags = unit->key ? AV_PKT_FLAG_KEY : 0;
-	packet->duration = duration;
-	packet->dts = packet->pts = muxer->epoch.end;
-	muxer->epoch.end += duration;
-	int r = av_write_frame(muxer->epoch.format, packet);
-	if (r >= 0) {
-		r = av_write_frame(muxer->epoch.format, NULL); /* cuts the fragment */
-	}
-	av_packet_unref(packet);
-	if (r < 0 || muxer->sink.overflow) {
-		return errno_of(r);
-	}
-	return 0;
-}
-
-/* Finds the fields and writes our own number and time into them. */
-static int patch(struct pc_fragment *fragment, uint8_t *data)
-{
-	struct box moof = find_box(data, fragment->size, "moof");
-	struct box mfhd = find_child(moof, "mfhd");
-	struct box tfdt = find_child(find_child(moof, "traf"), "tfdt");
-	if (moof.data != data || mfhd.data == NULL || mfhd.size < 16 || tfdt.data == NULL ||
-		tfdt.size < 20 || tfdt.data[8] != 1) {
-		return -EIO; /* not the movenc that this was written for */
-	}
-	fragment->mdat_offset = moof.size;
-	fragment->mfhd_offset = (size_t)(mfhd.data + 12 - data);
-	fragment->tfdt_offset = (size_t)(tfdt.data + 12 - data);
-	write_u32(data + fragment->mfhd_offset, (uint32_t)fragment->number);
-	write_u64(data + fragment->tfdt_offset, (uint64_t)fragment->decode_time);
-	return 0;
 }
 
 /* The nearest tick, strictly after the last one.
@@ -415,83 +298,81 @@ static int64_t duration_of(const struct pc_muxer *muxer, int64_t decode_time)
 	return slow && step <= LONGEST_BRIDGE ? step : nominal;
 }
 
-static int make_fragment(struct pc_muxer *muxer, const struct pc_packet *packet,
-	const struct pc_access_unit *unit, struct pc_fragment **ret_fragment)
+static int make_fragment(
+	struct pc_muxer *muxer, const struct pc_packet *packet, struct pc_fragment **ret_fragment)
 {
-	size_t bound = unit->sample_size + MOOF_BOUND;
+	const struct pc_access_unit *unit = &muxer->unit;
+	const size_t front = pc_moof_size(unit->key) + PC_MDAT_HEADER;
 	uint8_t *data;
 	struct pc_fragment *fragment =
-		pc_fragment_new(muxer->config.pool, muxer->init, bound, &data);
+		pc_fragment_new(muxer->config.pool, muxer->init, front + unit->sample_size, &data);
 	if (fragment == NULL) {
 		return -ENOMEM;
 	}
-	fragment->decode_time = decode_time_of(muxer, packet->capture_ns);
-	fragment->duration = duration_of(muxer, fragment->decode_time);
-	aim(muxer, data, bound);
-	int r = write_boxes(muxer, unit, fragment->duration);
-	if (r < 0) {
-		goto fail;
-	}
-	fragment->size = muxer->sink.used;
+	fragment->mdat_offset = pc_moof_size(unit->key);
+	fragment->mfhd_offset = PC_MOOF_MFHD_OFFSET;
+	fragment->tfdt_offset = PC_MOOF_TFDT_OFFSET;
 	fragment->key = unit->key;
 	fragment->number = muxer->next_number;
 	fragment->sequence = packet->sequence;
+	fragment->decode_time = decode_time_of(muxer, packet->capture_ns);
+	fragment->duration = duration_of(muxer, fragment->decode_time);
 	fragment->capture_ns = packet->capture_ns;
 	fragment->encoded_ns = packet->encoded_ns;
+	const struct pc_moof moof = {
+		.number = (uint32_t)fragment->number,
+		.decode_time = fragment->decode_time,
+		.duration = (uint32_t)fragment->duration,
+		.sample_size = (uint32_t)unit->sample_size,
+		.key = unit->key,
+	};
+	pc_moof_write(&moof, data);
+	pc_h264_write_sample(unit, data + front);
 	fragment->muxed_ns = pc_clock_now_ns();
-	r = patch(fragment, data);
-	if (r < 0) {
-		goto fail;
-	}
 	muxer->last_decode_time = fragment->decode_time;
 	muxer->last_duration = fragment->duration;
 	muxer->next_number++;
 	*ret_fragment = fragment;
 	return 0;
+}
 
-fail:
-	pc_fragment_unref(fragment);
-	end_epoch(muxer); /* half a fragment may be left inside */
-	return r;
+/* As pc_muxer_write(), for a packet that was taken apart into muxer->unit and `avcc`. */
+static int write_unit(struct pc_muxer *muxer, const struct pc_packet *packet,
+	const struct pc_avcc *avcc, struct pc_fragment **ret_fragment)
+{
+	const struct pc_access_unit *unit = &muxer->unit;
+	const bool news = unit->has_parameters &&
+			  (avcc->size != muxer->avcc.size ||
+				  memcmp(avcc->data, muxer->avcc.data, avcc->size) != 0);
+	if (packet->key && !unit->key) {
+		return -EINVAL;
+	}
+	if (!unit->key && (muxer->init == NULL || muxer->needs_key)) {
+		return -EAGAIN;
+	}
+	if (news && !unit->key) { /* parameters change with an IDR only */
+		return -EINVAL;
+	}
+	int r = 0;
+	if (news) {
+		r = begin_epoch(muxer, avcc);
+	} else if (muxer->init == NULL) {
+		r = -EINVAL; /* a key packet without parameters cannot be the first */
+	}
+	return r < 0 ? r : make_fragment(muxer, packet, ret_fragment);
 }
 
 int pc_muxer_write(
 	struct pc_muxer *muxer, const struct pc_packet *packet, struct pc_fragment **ret_fragment)
 {
-	if (packet->size > INT32_MAX / 2) {
-		return -EINVAL;
-	}
-	int r = reserve_sample(muxer, packet->size);
-	if (r < 0) {
-		muxer->needs_key = true;
-		return r;
-	}
-	struct pc_access_unit unit;
 	struct pc_avcc avcc;
-	r = pc_h264_convert(packet->data, packet->size, muxer->sample, &unit, &avcc);
-	if (r < 0) {
-		return r;
-	}
-	bool news =
-		unit.has_parameters && (avcc.size != muxer->avcc.size ||
-					       memcmp(avcc.data, muxer->avcc.data, avcc.size) != 0);
-	if (packet->key && !unit.key) {
-		return -EINVAL;
-	}
-	if (!unit.key && (muxer->init == NULL || muxer->needs_key)) {
-		return -EAGAIN;
-	}
-	if (news && !unit.key) { /* parameters change with an IDR only */
-		return -EINVAL;
-	}
-	if (news) {
-		r = begin_epoch(muxer, &avcc);
-	} else if (muxer->init == NULL) {
-		r = -EINVAL; /* a key packet without parameters cannot be the first */
-	}
+	int r = packet->size > INT32_MAX / 2
+			? -EINVAL
+			: pc_h264_parse(packet->data, packet->size, &muxer->unit, &avcc);
 	if (r == 0) {
-		r = make_fragment(muxer, packet, &unit, ret_fragment);
+		r = write_unit(muxer, packet, &avcc, ret_fragment);
 	}
+	/* What follows a lost frame would not decode; -EAGAIN says that it is so already. */
 	muxer->needs_key = r < 0;
 	return r;
 }

@@ -1,7 +1,7 @@
 /* core/muxer.h - CMAF muxer: an access unit in, a fragment out.
  *
- * libavformat's mov muxer with a custom AVIO (frag_custom, empty_moov,
- * default_base_moof, cmaf). SPS and PPS are taken from the first key packet and
+ * The init segment is libavformat's (empty_moov, default_base_moof, cmaf); the coded bytes
+ * are copied once, from the packet into the fragment, behind a moof of our own. SPS and PPS are taken from the first key packet and
  * stand in the init segment only (avc1); when a later key packet carries others,
  * a new epoch begins by itself. Delimiters and fillers are dropped, SEI is kept.
  *
@@ -31,7 +31,7 @@ int pc_muxer_create(const struct pc_muxer_config *config, struct pc_muxer **ret_
 void pc_muxer_destroy(struct pc_muxer *muxer); /* NULL is fine */
 
 /* 0 and a fragment with one reference; -EAGAIN: nothing came out (no key packet was
- * seen yet, or none since a frame was lost to -ENOMEM); -EINVAL: the packet is no
+ * seen yet, or none since a frame was lost); -EINVAL: the packet is no
  * H.264 access unit, has `key` set without an IDR, or is the first key packet and
  * has no SPS and PPS; -ENOMEM (also: the pool's limit is reached), -EIO: the frame is
  * lost and the caller should have the encoder make a key frame.

@@ -448,18 +448,113 @@ static void test_hostile_packets(void)
 		int r = write_bytes(muxer, bytes, key.size, true);
 		test_assert(r == 0 || r == -EINVAL);
 	}
-	free(bytes);
 	/* A key packet that is none. */
+	memcpy(bytes, key.data, key.size);
+	const size_t key_size = key.size;
 	encode_draw(encode, 1);
 	struct pc_packet delta = encode_frame(encode, 1, BASE_NS + FRAME_NS, false);
+	test_int(write_bytes(muxer, bytes, key_size, true), 0);
 	test_int(write_bytes(muxer, delta.data, delta.size, true), -EINVAL);
+	/* It was lost, and what follows may refer to it. */
+	test_int(write_bytes(muxer, delta.data, delta.size, false), -EAGAIN);
+	test_int(write_bytes(muxer, bytes, key_size, true), 0);
 	test_int(write_bytes(muxer, delta.data, delta.size, false), 0);
+	free(bytes);
 	/* Parameters as large as they come do not fit a record. */
 	uint8_t large[4096];
 	memset(large, 0x55, sizeof(large));
 	memcpy(large, (const uint8_t[]){ 0, 0, 1, 0x67, 0x42, 0, 0x1f }, 7);
 	memcpy(large + 3000, (const uint8_t[]){ 0, 0, 1, 0x68, 0xce, 0, 0, 1, 0x65 }, 9);
 	test_int(write_bytes(muxer, large, sizeof(large), true), -EINVAL);
+	/* More slices than a picture has. */
+	uint8_t *slices = malloc(600 * 5);
+	for (unsigned i = 0; i < 600; i++) {
+		memcpy(slices + (size_t)i * 5, (const uint8_t[]){ 0, 0, 1, 0x65, 0x88 }, 5);
+	}
+	test_int(write_bytes(muxer, slices, 600 * 5, true), -EINVAL);
+	free(slices);
+	pc_muxer_destroy(muxer);
+	encode_close(encode);
+}
+
+/* movenc with the options of the init segment, writing into memory. */
+static AVFormatContext *open_movenc(const struct pc_init *init)
+{
+	AVFormatContext *format = NULL;
+	test_int(avformat_alloc_output_context2(&format, NULL, "mp4", NULL), 0);
+	test_int(avio_open_dyn_buf(&format->pb), 0);
+	format->flags |= AVFMT_FLAG_BITEXACT;
+	AVStream *stream = avformat_new_stream(format, NULL);
+	test_assert(stream != NULL);
+	stream->time_base = (AVRational){ 1, PC_MEDIA_TIMESCALE };
+	stream->codecpar->codec_type = AVMEDIA_TYPE_VIDEO;
+	stream->codecpar->codec_id = AV_CODEC_ID_H264;
+	stream->codecpar->width = WIDTH;
+	stream->codecpar->height = HEIGHT;
+	const uint8_t *avcc = memmem(init->data, init->size, "avcC", 4);
+	test_assert(avcc != NULL);
+	const size_t size = read_be(avcc - 4, 4) - 8;
+	stream->codecpar->extradata = av_mallocz(size + AV_INPUT_BUFFER_PADDING_SIZE);
+	memcpy(stream->codecpar->extradata, avcc + 4, size);
+	stream->codecpar->extradata_size = (int)size;
+	AVDictionary *options = NULL;
+	av_dict_set(&options, "movflags",
+		"frag_custom+empty_moov+default_base_moof+cmaf+skip_trailer", 0);
+	av_dict_set_int(&options, "video_track_timescale", PC_MEDIA_TIMESCALE, 0);
+	av_dict_set_int(&options, "use_editlist", 0, 0);
+	test_assert(avformat_write_header(format, &options) >= 0);
+	av_dict_free(&options);
+	return format;
+}
+
+/* What movenc writes for the same sample is what we write, but for number and time. */
+static void check_movenc(AVFormatContext *format, const struct pc_fragment *f, int64_t time)
+{
+	uint8_t *bytes;
+	avio_close_dyn_buf(format->pb, &bytes); /* what was there before */
+	av_free(bytes);
+	test_int(avio_open_dyn_buf(&format->pb), 0);
+	AVPacket *packet = av_packet_alloc();
+	const uint8_t *sample = f->data + f->mdat_offset + 8;
+	test_int(av_new_packet(packet, (int)(f->size - f->mdat_offset - 8)), 0);
+	memcpy(packet->data, sample, (size_t)packet->size);
+	packet->flags = f->key ? AV_PKT_FLAG_KEY : 0;
+	packet->duration = f->duration;
+	packet->dts = packet->pts = time;
+	test_assert(av_write_frame(format, packet) >= 0);
+	test_assert(av_write_frame(format, NULL) >= 0);
+	av_packet_free(&packet);
+	const int size = avio_close_dyn_buf(format->pb, &bytes);
+	test_int(avio_open_dyn_buf(&format->pb), 0);
+	test_int(size, f->size);
+	memcpy(bytes + f->mfhd_offset, f->data + f->mfhd_offset, 4);
+	memcpy(bytes + f->tfdt_offset, f->data + f->tfdt_offset, 8);
+	test_assert(memcmp(bytes, f->data, f->size) == 0);
+	av_free(bytes);
+}
+
+static void test_as_movenc(void)
+{
+	struct encode *encode = encode_open(WIDTH, HEIGHT, 500);
+	struct pc_muxer *muxer = make_muxer(1, UINT32_MAX - 3); /* the number wraps in mfhd */
+	AVFormatContext *format = NULL;
+	int64_t time = 0;
+	for (unsigned i = 0; i < 12; i++) {
+		encode_draw(encode, i);
+		const struct pc_packet packet = encode_frame(
+			encode, i, BASE_NS + FRAME_NS * (int64_t)(i < 6 ? i : i * 3), i % 5 == 0);
+		struct pc_fragment *fragment;
+		test_int(pc_muxer_write(muxer, &packet, &fragment), 0);
+		format = format != NULL ? format : open_movenc(fragment->init);
+		check_movenc(format, fragment, time);
+		time += fragment->duration;
+		pc_fragment_unref(fragment);
+	}
+	uint8_t *bytes;
+	avio_close_dyn_buf(format->pb, &bytes);
+	av_free(bytes);
+	format->pb = NULL;
+	avformat_free_context(format);
 	pc_muxer_destroy(muxer);
 	encode_close(encode);
 }
@@ -618,6 +713,7 @@ int main(void)
 	TEST_RUN(test_times_only_grow);
 	TEST_RUN(test_holes);
 	TEST_RUN(test_hostile_packets);
+	TEST_RUN(test_as_movenc);
 	TEST_RUN(test_waits_for_key);
 	TEST_RUN(test_full_pool);
 	TEST_RUN(test_no_memory);
