@@ -26,18 +26,21 @@ int pc_allocator_create_memfd(struct pc_allocator **ret_allocator);
 int pc_allocator_create_heap(
 	const char *path, char *why, size_t why_size, struct pc_allocator **ret_allocator);
 
-/* DRM dumb buffers of a card node (NULL: the first that makes them), exported by PRIME. */
+/* DRM dumb buffers of a card node (NULL: the first that makes them), exported by PRIME.
+ * Strides are the driver's. They may be contiguous, and may be uncached: ask. */
 int pc_allocator_create_drm(
 	const char *path, char *why, size_t why_size, struct pc_allocator **ret_allocator);
 
 /* Buffers of the OUTPUT queue of an M2M encoder node, exported (EXPBUF): what it can
- * import for sure. The node's handle lives as long as the allocator. */
+ * import for sure, slow for the CPU to read where the device maps uncached. The node's handle
+ * lives as long as the allocator. At most 32, of one format at a time (another: -EBUSY while
+ * frames of the first are there); no bare dma-bufs. */
 int pc_allocator_create_expbuf(
 	const char *path, char *why, size_t why_size, struct pc_allocator **ret_allocator);
 
-/* The best for sources that draw or decode with the CPU: heap where the encoder that
- * `encoder_choice` gives is a V4L2 device and a heap is there (then drm, then expbuf), so
- * that it imports what was drawn; else memfd. Logs one line. */
+/* The best for sources that draw or decode with the CPU: where `encoder_choice` can give a
+ * V4L2 encoder, the first of heap, drm and expbuf of which that encoder takes a buffer (one is
+ * tried), so that it imports what was drawn; else memfd. Logs one line. 0, -ENOMEM. */
 int pc_allocator_create_for(const char *encoder_choice, struct pc_allocator **ret_allocator);
 
 /* One bare dma-buf of `size` bytes, for a camera that imports; the caller owns the fd.
