@@ -29,7 +29,7 @@ session_open() {
     {
         echo "checkout=${checkout@Q} limit=$limit camera=${camera@Q}"
         echo "camera_timing=${camera_timing@Q} codec=${codec@Q}"
-        echo "modules=${with_modules:+${modules@Q}}"
+        echo "modules=${modules@Q}"
         # One file where the caller has one, so that the order of the lines is kept.
         if [ /proc/self/fd/1 -ef /proc/self/fd/2 ]; then echo "joined=1"; else echo "joined="; fi
     } >"$session/options"
