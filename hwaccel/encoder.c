@@ -18,6 +18,7 @@
 
 /* The better one first. */
 static const struct pc_encoder_impl *const members[] = {
+	&pc_encoder_v4l2,
 	&pc_encoder_libav,
 };
 #define N_MEMBERS (sizeof(members) / sizeof(members[0]))
@@ -112,6 +113,23 @@ int pc_encoder_open(struct pc_loop *loop, const struct pc_encoder_config *config
 	pc_info("%s for %s at %.5g fps, %s%s%s%s", encoder->impl->device(encoder), format,
 		config->fps, rate, why[0] != '\0' ? " (" : "", why, why[0] != '\0' ? ")" : "");
 	*ret_encoder = encoder;
+	return 0;
+}
+
+unsigned pc_encoder_inputs(const char *choice, const char *device, unsigned width, unsigned height,
+	struct pc_input_format *formats, unsigned max, bool *ret_dmabuf)
+{
+	const bool any = strcmp(choice, "auto") == 0;
+	for (size_t i = 0; i < N_MEMBERS; i++) {
+		if (!any && strcmp(choice, members[i]->name) != 0) {
+			continue;
+		}
+		const unsigned n =
+			members[i]->inputs(device, width, height, formats, max, ret_dmabuf);
+		if (n > 0) {
+			return n;
+		}
+	}
 	return 0;
 }
 

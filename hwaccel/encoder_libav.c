@@ -613,9 +613,23 @@ static int libav_open(struct pc_loop *loop, const struct pc_encoder_config *conf
 	return 0;
 }
 
+/* Both of its encoders read the frame's memory. */
+static unsigned libav_inputs(const char *device, unsigned width, unsigned height,
+	struct pc_input_format *formats, unsigned max, bool *ret_dmabuf)
+{
+	static const uint32_t fourccs[] = { DRM_FORMAT_YUV420, DRM_FORMAT_NV12 };
+	unsigned n = 0;
+	for (; n < sizeof(fourccs) / sizeof(fourccs[0]) && n < max; n++) {
+		formats[n] = (struct pc_input_format){ .fourcc = fourccs[n], .stride_align = 1 };
+	}
+	*ret_dmabuf = false;
+	return n;
+}
+
 const struct pc_encoder_impl pc_encoder_libav = {
 	.name = "libavcodec",
 	.open = libav_open,
+	.inputs = libav_inputs,
 	.submit = libav_submit,
 	.set_bitrate = libav_set_bitrate,
 	.device = libav_device,

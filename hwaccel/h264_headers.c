@@ -54,3 +54,16 @@ unsigned pc_h264_headers_scan(struct pc_h264_headers *headers, const uint8_t *da
 	}
 	return n;
 }
+
+unsigned pc_h264_first_slice(const uint8_t *data, size_t size)
+{
+	size_t at = next_start(data, size, 0);
+	while (at + 3 < size) {
+		const unsigned type = data[at + 3] & 0x1f;
+		if (type >= NAL_FIRST_SLICE && type <= NAL_LAST_SLICE) {
+			return type;
+		}
+		at = next_start(data, size, at + 3);
+	}
+	return 0;
+}

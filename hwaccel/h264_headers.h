@@ -21,4 +21,8 @@ struct pc_h264_headers {
  * `headers` holds. */
 unsigned pc_h264_headers_scan(struct pc_h264_headers *headers, const uint8_t *data, size_t size);
 
+/* The type of the first slice of an access unit: 5 for an IDR; 0: it has none. */
+#define PC_H264_IDR 5u
+unsigned pc_h264_first_slice(const uint8_t *data, size_t size);
+
 #endif

@@ -117,9 +117,31 @@ int pc_scaler_open(struct pc_loop *loop, const struct pc_scaler_config *config,
 	return 0;
 }
 
+unsigned pc_scaler_inputs(const char *choice, const char *device, unsigned width, unsigned height,
+	struct pc_input_format *formats, unsigned max, bool *ret_dmabuf)
+{
+	const bool any = strcmp(choice, "auto") == 0;
+	for (size_t i = 0; i < N_MEMBERS; i++) {
+		if (!any && strcmp(choice, members[i]->name) != 0) {
+			continue;
+		}
+		const unsigned n =
+			members[i]->inputs(device, width, height, formats, max, ret_dmabuf);
+		if (n > 0) {
+			return n;
+		}
+	}
+	return 0;
+}
+
 int pc_scaler_submit(struct pc_scaler *scaler, struct pc_frame *frame)
 {
 	return scaler->impl->submit(scaler, frame);
+}
+
+int64_t pc_scaler_owed_ns(const struct pc_scaler *scaler)
+{
+	return scaler->impl->owed_ns(scaler);
 }
 
 const char *pc_scaler_name(const struct pc_scaler *scaler)

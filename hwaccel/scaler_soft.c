@@ -17,6 +17,7 @@
 #include <libavutil/pixfmt.h>
 #include <libswscale/swscale.h>
 
+#include "core/clock.h"
 #include "core/queue.h"
 #include "core/thread.h"
 #include "hwaccel/allocator.h"
@@ -49,7 +50,8 @@ struct soft_scaler {
 	struct SwsContext *sws; /* the worker's */
 
 	/* The loop's */
-	bool busy; /* a job has no result yet */
+	bool busy; /* a job has no result yet: */
+	int64_t submit_ns; /* since then */
 	bool failed;
 	bool handing_over; /* a callback runs, which may close us: */
 	bool closed; /* then only this struct is left, and freed after it */
@@ -166,12 +168,19 @@ static int soft_submit(struct pc_scaler *base, struct pc_frame *frame)
 	assert(r == 0); /* one at a time */
 	(void)r;
 	scaler->busy = true;
+	scaler->submit_ns = pc_clock_now_ns();
 	return 0;
 }
 
 static const char *soft_device(const struct pc_scaler *base)
 {
 	return "software (libswscale)";
+}
+
+static int64_t soft_owed_ns(const struct pc_scaler *base)
+{
+	const struct soft_scaler *scaler = (const struct soft_scaler *)base;
+	return scaler->busy ? pc_clock_now_ns() - scaler->submit_ns : 0;
 }
 
 /* Everything but the thread, which does not run. */
@@ -282,10 +291,24 @@ static int soft_open(struct pc_loop *loop, const struct pc_scaler_config *config
 	return 0;
 }
 
+static unsigned soft_inputs(const char *device, unsigned width, unsigned height,
+	struct pc_input_format *formats, unsigned max, bool *ret_dmabuf)
+{
+	static const uint32_t fourccs[] = { DRM_FORMAT_YUV420, DRM_FORMAT_NV12, DRM_FORMAT_YUYV };
+	unsigned n = 0;
+	for (; n < sizeof(fourccs) / sizeof(fourccs[0]) && n < max; n++) {
+		formats[n] = (struct pc_input_format){ .fourcc = fourccs[n], .stride_align = 1 };
+	}
+	*ret_dmabuf = false;
+	return n;
+}
+
 const struct pc_scaler_impl pc_scaler_soft = {
 	.name = "software",
 	.open = soft_open,
+	.inputs = soft_inputs,
 	.submit = soft_submit,
 	.device = soft_device,
+	.owed_ns = soft_owed_ns,
 	.close = soft_close,
 };

@@ -2,6 +2,7 @@
 #include "v4l2/m2m_internal.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
