@@ -1,243 +1,145 @@
-/* petcamd/pipeline.c - one camera's way of a frame. See pipeline.h. */
-#include "petcamd/pipeline.h"
+/* petcamd/pipeline.c - one camera's way of a frame: its source, thread and watchdog. See
+ * pipeline.h. */
+#define PC_LOG_MODULE "pipeline"
+#include "petcamd/pipeline_internal.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PC_LOG_MODULE "pipeline"
 #include "core/clock.h"
-#include "core/fragment.h"
 #include "core/log.h"
-#include "core/loop.h"
-#include "core/muxer.h"
 #include "core/thread.h"
-#include "hwaccel/allocator.h"
-#include "hwaccel/encoder.h"
-#include "hwaccel/scaler.h"
-#include "petcamd/source.h"
 
 #define WATCHDOG_NS (250 * PC_NS_PER_MS)
-/* An encoder or camera that owes a frame for so long is closed and opened again. */
-#define OWED_MAX_NS PC_NS_PER_S
-#define BACKOFF_MIN_NS (PC_NS_PER_S / 2)
+#define BACKOFF_MIN_NS (PC_NS_PER_S / 4)
 #define BACKOFF_MAX_NS (15 * PC_NS_PER_S)
-/* A scaler that failed is opened again so often; live view goes on meanwhile. */
-#define SCALER_RETRY_NS (15 * PC_NS_PER_S)
+/* Where nothing is plugged in: to look costs nothing, and somebody waits for the picture. */
+#define BACKOFF_ABSENT_NS PC_NS_PER_S
+/* A camera may need so long for its first picture: sensors start, exposure settles. */
+#define FIRST_FRAME_MAX_NS (5 * PC_NS_PER_S)
 /* A source that ran for so long has earned a short back-off again. */
 #define BACKOFF_RESET_NS (30 * PC_NS_PER_S)
+/* How often the demo that stands in looks for a camera. */
+#define RESOLVE_NS (10 * PC_NS_PER_S)
 /* Fragments that live in the window, in recordings under way and with viewers: at least. */
 #define FRAGMENT_BYTES_MIN (96U * 1024 * 1024)
 #define SOURCE_FPS_MAX 120 /* a file's; demo and devices give 60 at most */
 
-enum state {
-	STATE_FAILED, /* to be closed by the retry timer, which fires at once */
-	STATE_CLOSED, /* the retry timer opens it again after the back-off */
-	STATE_OPEN,
-	STATE_DRAINING, /* the file has ended: waiting for the encoder's last packets */
-	STATE_ENDED,
-};
+/* --- what alerts are made of --- */
 
-struct pc_pipeline {
-	const struct pc_settings *settings;
-	const struct pc_camera_settings *camera;
-	struct pc_health *health;
-	struct pc_seeing_camera *seeing; /* NULL: none */
-	char part[PC_HEALTH_NAME_MAX]; /* "camera front" */
-	char encoder_part[PC_HEALTH_NAME_MAX];
-	char scaler_part[PC_HEALTH_NAME_MAX];
-
-	struct pc_window *window;
-	struct pc_fragment_pool *pool;
-	struct pc_allocator *allocator;
-	struct pc_camera_stats stats;
-
-	pthread_t thread;
-	bool started;
-	struct pc_loop *loop;
-	struct pc_loop_source *watchdog;
-	struct pc_loop_source *retry;
-
-	/* What follows belongs to the media thread. */
-	enum state state;
-	struct pc_source *source; /* NULL unless open or draining, like the next three */
-	struct pc_encoder *encoder;
-	struct pc_scaler *scaler; /* NULL also where it could not be opened */
-	struct pc_muxer *muxer;
-	int64_t base_ns; /* decode time 0 of all epochs */
-	uint32_t epoch; /* of the next muxer */
-	uint64_t number; /* of the next fragment */
-	int64_t opened_ns;
-	int64_t backoff_ns;
-	int64_t frame_ns; /* nominal frame duration */
-	int64_t next_key_ns;
-	int64_t next_scale_ns;
-	int64_t scale_interval_ns;
-	int64_t scaler_retry_ns; /* where there is none: when to try next */
-	bool coding_well; /* what encoder_part says, beside the failures */
-	bool scaling_well;
-};
-
-static void close_scaler(struct pc_pipeline *p)
+void pc_pipeline_tell_restart(struct pc_pipeline *p, bool encoder, const char *what)
 {
-	if (p->scaler != NULL) {
-		pc_seeing_camera_close(p->seeing);
-	}
-	pc_scaler_close(p->scaler);
-	p->scaler = NULL;
+	struct pc_pipeline_trouble *trouble = &p->trouble;
+	pthread_mutex_lock(&p->trouble_lock);
+	*(encoder ? &trouble->encoder_restarts : &trouble->source_restarts) += 1;
+	snprintf(encoder ? trouble->encoder_text : trouble->source_text, PC_HEALTH_TEXT_MAX, "%s",
+		what);
+	pthread_mutex_unlock(&p->trouble_lock);
 }
+
+void pc_pipeline_tell_lost(struct pc_pipeline *p, const char *what)
+{
+	pthread_mutex_lock(&p->trouble_lock);
+	if (p->trouble.lost_since_ns == 0) {
+		p->trouble.lost_since_ns = pc_clock_now_ns();
+	}
+	snprintf(p->trouble.lost_text, sizeof(p->trouble.lost_text), "%s", what);
+	pthread_mutex_unlock(&p->trouble_lock);
+}
+
+void pc_pipeline_tell_found(struct pc_pipeline *p)
+{
+	pthread_mutex_lock(&p->trouble_lock);
+	p->trouble.lost_since_ns = 0;
+	pthread_mutex_unlock(&p->trouble_lock);
+}
+
+void pc_pipeline_get_trouble(struct pc_pipeline *p, struct pc_pipeline_trouble *ret_trouble)
+{
+	pthread_mutex_lock(&p->trouble_lock);
+	*ret_trouble = p->trouble;
+	pthread_mutex_unlock(&p->trouble_lock);
+}
+
+/* --- the source --- */
 
 static void close_all(struct pc_pipeline *p)
 {
-	if (p->muxer != NULL) {
-		p->epoch = pc_muxer_next_epoch(p->muxer);
-		p->number = pc_muxer_next_number(p->muxer);
-	}
 	pc_source_close(p->source);
-	pc_encoder_close(p->encoder);
-	close_scaler(p);
-	pc_muxer_destroy(p->muxer);
+	pc_coder_close(p);
+	pc_pipeline_scaler_close(p);
+	pc_allocator_destroy(p->allocator);
 	p->source = NULL;
-	p->encoder = NULL;
-	p->muxer = NULL;
+	p->allocator = NULL;
 }
 
-/* Ends this try; the next one follows after the back-off. Safe inside any callback: the
- * closing itself happens on the retry timer. */
-static void fail(struct pc_pipeline *p)
+void pc_pipeline_fail(struct pc_pipeline *p, int err)
 {
-	if (p->state == STATE_DRAINING) {
+	if (p->state == PC_PIPELINE_DRAINING) {
 		return; /* the file would begin again: the watchdog ends it */
 	}
 	const int64_t now_ns = pc_clock_now_ns();
-	if (p->state == STATE_OPEN && now_ns - p->opened_ns > BACKOFF_RESET_NS) {
+	if (p->state == PC_PIPELINE_OPEN && now_ns - p->opened_ns > BACKOFF_RESET_NS) {
 		p->backoff_ns = BACKOFF_MIN_NS;
 	}
-	p->state = STATE_FAILED;
+	p->backoff_max_ns = err == -ENODEV || err == -ENOENT || err == -ENXIO ? BACKOFF_ABSENT_NS
+									      : BACKOFF_MAX_NS;
+	p->state = PC_PIPELINE_FAILED;
 	pc_loop_timer_arm(p->retry, 0, 0);
 }
 
-static void on_packet(void *data, const struct pc_packet *packet)
-{
-	struct pc_pipeline *p = data;
-	pc_counter_add(&p->stats.frames_encoded, 1);
-	pc_counter_add(&p->stats.bytes_encoded, packet->size);
-	pc_mean_add(&p->stats.encode_ns, packet->encoded_ns - packet->submit_ns);
+/* The camera gives nothing any more: the board says so, and whoever makes alerts is told. */
+static void lose_source(struct pc_pipeline *p, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
-	struct pc_fragment *fragment = NULL;
-	const int r = pc_muxer_write(p->muxer, packet, &fragment);
-	if (r < 0) {
-		pc_counter_add(&p->stats.frames_dropped_mux, 1);
-		if (r != -EAGAIN) { /* which is what follows a lost one, up to a key frame */
-			p->coding_well = false;
-			pc_health_set(p->health, p->encoder_part, PC_HEALTH_DEGRADED,
-				"a coded frame was lost: %s", pc_strerror(r));
-			/* What follows refers to the lost frame: begin at a key frame. */
-			p->next_key_ns = 0;
-		}
-		return;
-	}
-	if (!p->coding_well) {
-		p->coding_well = true;
-		pc_health_set(p->health, p->encoder_part, PC_HEALTH_OK, NULL);
-	}
-	pc_counter_add(&p->stats.fragments, 1);
-	pc_window_push(p->window, fragment);
-	pc_fragment_unref(fragment);
-}
-
-static void on_encoder_failed(void *data, int err)
+static void lose_source(struct pc_pipeline *p, int err, const char *format, ...)
 {
-	struct pc_pipeline *p = data;
-	pc_health_set(p->health, p->encoder_part, PC_HEALTH_FAILED,
-		"encoder %s failed: %s; opening it again", pc_encoder_name(p->encoder),
-		pc_strerror(err));
-	fail(p);
-}
-
-static void on_scaled(void *data, struct pc_frame *frame)
-{
-	struct pc_pipeline *p = data;
-	if (!p->scaling_well) {
-		p->scaling_well = true;
-		pc_health_set(p->health, p->scaler_part, PC_HEALTH_OK, NULL);
+	char text[PC_HEALTH_TEXT_MAX];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (p->state == PC_PIPELINE_OPEN) {
+		pc_pipeline_tell_restart(p, false, text);
 	}
-	pc_counter_add(&p->stats.frames_scaled, 1);
-	pc_seeing_camera_feed(p->seeing, frame);
-}
-
-static void on_scaler_failed(void *data, int err)
-{
-	struct pc_pipeline *p = data;
-	pc_health_set(p->health, p->scaler_part, PC_HEALTH_DEGRADED,
-		"scaler %s failed: %s; no events are seen until it opens again",
-		pc_scaler_name(p->scaler), pc_strerror(err));
-	close_scaler(p);
-	p->scaler_retry_ns = pc_clock_now_ns() + SCALER_RETRY_NS;
-}
-
-static void encode(struct pc_pipeline *p, struct pc_frame *frame)
-{
-	/* Half a frame of tolerance: 24 frames of 41.666666 ms are a second. */
-	const bool key = frame->capture_ns + p->frame_ns / 2 >= p->next_key_ns;
-	const int r = pc_encoder_submit(p->encoder, frame, key ? PC_ENCODER_KEY : 0);
-	if (r < 0) {
-		pc_counter_add(&p->stats.frames_dropped_encoder, 1);
-		return; /* a key that is due stays due */
-	}
-	if (key) {
-		p->next_key_ns = frame->capture_ns +
-				 llround(p->settings->live.segment_s * (double)PC_NS_PER_S);
-	}
-}
-
-static void scale(struct pc_pipeline *p, struct pc_frame *frame)
-{
-	if (p->scaler == NULL || frame->capture_ns + p->frame_ns / 2 < p->next_scale_ns) {
-		return;
-	}
-	if (pc_scaler_submit(p->scaler, frame) < 0) {
-		pc_counter_add(&p->stats.frames_dropped_scaler, 1);
-		return;
-	}
-	p->next_scale_ns += p->scale_interval_ns;
-	if (p->next_scale_ns <= frame->capture_ns) {
-		p->next_scale_ns = frame->capture_ns + p->scale_interval_ns;
-	}
+	pc_pipeline_tell_lost(p, text);
+	pc_health_set(p->health, p->part, PC_HEALTH_FAILED, "%.170s; trying again", text);
+	pc_pipeline_fail(p, err);
 }
 
 static void on_frame(void *data, struct pc_frame *frame)
 {
 	struct pc_pipeline *p = data;
-	if (p->state != STATE_OPEN) {
+	if (p->state != PC_PIPELINE_OPEN) {
 		return; /* failed in this very pass; closing follows */
 	}
 	pc_counter_add(&p->stats.frames_captured, 1);
 	if (atomic_exchange_explicit(
 		    &p->stats.last_frame_ns, frame->capture_ns, memory_order_relaxed) == 0) {
 		pc_health_set(p->health, p->part, PC_HEALTH_OK, NULL);
+		pc_pipeline_tell_found(p);
 	}
-	encode(p, frame);
-	scale(p, frame);
+	pc_coder_submit(p, frame);
+	pc_pipeline_scaler_submit(p, frame);
 }
 
 static void on_ended(void *data)
 {
 	struct pc_pipeline *p = data;
-	if (p->state == STATE_OPEN) { /* else it failed in this very pass */
-		p->state = STATE_DRAINING;
+	if (p->state == PC_PIPELINE_OPEN) { /* else it failed in this very pass */
+		p->state = PC_PIPELINE_DRAINING;
 	}
 }
 
 static void on_source_failed(void *data, int err, const char *what)
 {
 	struct pc_pipeline *p = data;
-	pc_health_set(p->health, p->part, PC_HEALTH_FAILED, "%s (%s); trying again", what,
-		pc_strerror(err));
-	fail(p);
+	lose_source(p, err, "%s (%s)", what, pc_strerror(err));
 }
 
 static const struct pc_source_events source_events = {
@@ -246,75 +148,64 @@ static const struct pc_source_events source_events = {
 	.failed = on_source_failed,
 };
 
-static const struct pc_encoder_events encoder_events = {
-	.packet = on_packet,
-	.failed = on_encoder_failed,
-};
-
-static const struct pc_scaler_events scaler_events = {
-	.scaled = on_scaled,
-	.failed = on_scaler_failed,
-};
-
-static int open_encoder(struct pc_pipeline *p, const struct pc_source_info *info)
+/* Once: a camera that goes stays a camera. */
+static void resolve_source(struct pc_pipeline *p)
 {
-	const struct pc_encoder_config config = {
-		.format = info->format,
-		.caps = info->caps,
-		.fps = info->fps,
-		.bitrate_kbps = p->camera->bitrate_kbps,
-		/* Key frames are forced by time; this bound only catches a clock that stands. */
-		.key_interval = (unsigned)lround(info->fps * p->settings->live.segment_s * 4) + 1,
-		.choice = p->settings->encoder.encoder,
-		.preset = p->settings->encoder.preset,
-		.threads = p->settings->encoder.threads,
-	};
-	int r = pc_encoder_open(p->loop, &config, &encoder_events, p, &p->encoder);
-	if (r < 0) {
-		pc_health_set(p->health, p->encoder_part, PC_HEALTH_FAILED,
-			"no encoder takes %ux%u: %s", info->format.width, info->format.height,
-			pc_strerror(r));
-		return r;
-	}
-	pc_counter_add(&p->stats.encoder_opens, 1);
-
-	const struct pc_muxer_config muxer_config = {
-		.pool = p->pool,
-		.width = info->format.width,
-		.height = info->format.height,
-		.frame_duration = llround(PC_MEDIA_TIMESCALE / info->fps),
-		.base_ns = p->base_ns,
-		.first_epoch = p->epoch,
-		.first_number = p->number,
-	};
-	r = pc_muxer_create(&muxer_config, &p->muxer);
-	if (r < 0) {
-		pc_health_set(p->health, p->encoder_part, PC_HEALTH_FAILED, "no muxer: %s",
-			pc_strerror(r));
-	}
-	return r;
-}
-
-static void open_scaler(struct pc_pipeline *p)
-{
-	const struct pc_source_info *info = pc_source_info(p->source);
-	struct pc_scaler_config config = {
-		.input = info->format,
-		.caps = info->caps,
-		.buffers = 4,
-		.choice = "auto",
-	};
-	pc_scaler_fit(&info->format, p->settings->inference.width, &config.width, &config.height);
-	const int r = pc_scaler_open(p->loop, &config, &scaler_events, p, &p->scaler);
-	if (r < 0) {
-		/* Live view goes on without events; the owner is told. */
-		pc_health_set(p->health, p->scaler_part, PC_HEALTH_DEGRADED,
-			"no scaler: %s; no events are seen until one opens", pc_strerror(r));
-		p->scaler_retry_ns = r == -EINVAL ? INT64_MAX : pc_clock_now_ns() + SCALER_RETRY_NS;
+	if (p->source_text != NULL) {
 		return;
 	}
-	p->scaling_well = false;
-	pc_seeing_camera_open(p->seeing, info, config.width, config.height);
+	p->source_text = pc_source_resolve(p->camera->source);
+	if (p->source_text != p->camera->source) {
+		pc_info("camera %s: auto is %s: %s", p->camera->id, p->source_text,
+			strcmp(p->source_text, "v4l2") == 0 ? "a camera is there"
+							    : "no camera is there");
+	}
+	p->resolve_ns = pc_clock_now_ns() + RESOLVE_NS;
+}
+
+static bool is_stand_in(const struct pc_pipeline *p)
+{
+	return p->source_text != NULL && p->source_text != p->camera->source &&
+	       strcmp(p->source_text, "v4l2") != 0;
+}
+
+static int open_source(struct pc_pipeline *p, char *why, size_t why_size)
+{
+	resolve_source(p);
+	if (pc_source_draws(p->source_text)) {
+		/* At each opening, for hardware may have come or gone. */
+		const int r = pc_allocator_create_for(pc_coder_choice(p), &p->allocator);
+		if (r < 0) {
+			snprintf(why, why_size, "no frame buffers: %s", pc_strerror(r));
+			return r;
+		}
+	}
+	const struct pc_source_config config = {
+		.camera = p->camera,
+		.source = p->source_text,
+		.allocator = p->allocator,
+		.stats = &p->stats,
+		.encoder = pc_coder_choice(p),
+		.encoder_device = p->settings->encoder.device,
+		.scaler = p->seeing != NULL ? p->settings->encoder.scaler : NULL,
+		.scaler_device = p->settings->encoder.scaler_device,
+	};
+	return pc_source_open(p->loop, &config, &source_events, p, why, why_size, &p->source);
+}
+
+/* What drives it now; once, while it stays the same. */
+static void say_opened(struct pc_pipeline *p)
+{
+	const struct pc_coder *coder = &p->coder;
+	char text[sizeof(p->said)];
+	snprintf(text, sizeof(text), "%.90s; encoder %.30s; scaler %.30s",
+		pc_source_info(p->source)->text,
+		coder->encoder == NULL ? "none" : pc_encoder_name(coder->encoder),
+		p->scaler == NULL ? "none" : pc_scaler_name(p->scaler));
+	if (strcmp(text, p->said) != 0) {
+		pc_info("camera %s: %s", p->camera->id, text);
+		memcpy(p->said, text, sizeof(p->said));
+	}
 }
 
 static void open_all(struct pc_pipeline *p)
@@ -322,88 +213,97 @@ static void open_all(struct pc_pipeline *p)
 	char why[256] = "";
 	/* Before the source: its worker may hand over the first frame at once. */
 	atomic_store_explicit(&p->stats.last_frame_ns, 0, memory_order_relaxed);
-	int r = pc_source_open(p->loop, p->camera, p->allocator, &p->stats, &source_events, p, why,
-		sizeof(why), &p->source);
+	const int r = open_source(p, why, sizeof(why));
 	if (r < 0) {
-		pc_health_set(p->health, p->part, PC_HEALTH_FAILED, "%s",
-			why[0] != '\0' ? why : pc_strerror(r));
-		fail(p);
+		lose_source(p, r, "%s", why[0] != '\0' ? why : pc_strerror(r));
 		return;
 	}
 	pc_counter_add(&p->stats.source_opens, 1);
 	const struct pc_source_info *info = pc_source_info(p->source);
 	p->frame_ns = llround((double)PC_NS_PER_S / info->fps);
 	p->scale_interval_ns = llround((double)PC_NS_PER_S / p->settings->inference.rate);
-	p->next_key_ns = 0;
 	p->next_scale_ns = 0;
-	if (open_encoder(p, info) < 0) {
-		fail(p);
+	p->scaler_failures = 0;
+	p->scaler_retry_ns = 0;
+	p->opened_ns = pc_clock_now_ns();
+	p->state = PC_PIPELINE_OPEN;
+	if (pc_coder_open(p) == -EINVAL && p->coder.software) {
+		pc_pipeline_fail(p, 0); /* other pictures, for software */
 		return;
 	}
-	p->coding_well = false;
-	if (p->seeing != NULL) {
-		open_scaler(p);
-	}
-	p->opened_ns = pc_clock_now_ns();
-	p->state = STATE_OPEN;
-	pc_info("camera %s: %s; encoder %s; scaler %s", p->camera->id, info->text,
-		pc_encoder_name(p->encoder),
-		p->scaler == NULL ? "none" : pc_scaler_name(p->scaler));
+	pc_pipeline_scaler_open(p);
+	say_opened(p);
 }
 
 static void on_retry(void *data, uint64_t expirations)
 {
 	struct pc_pipeline *p = data;
-	if (p->state == STATE_FAILED) {
+	if (p->state == PC_PIPELINE_FAILED) {
 		close_all(p);
-		p->state = STATE_CLOSED;
+		p->state = PC_PIPELINE_CLOSED;
+		if (p->backoff_ns > p->backoff_max_ns) {
+			p->backoff_ns = p->backoff_max_ns;
+		}
 		pc_loop_timer_arm(p->retry, p->backoff_ns, 0);
-		p->backoff_ns =
-			p->backoff_ns * 2 > BACKOFF_MAX_NS ? BACKOFF_MAX_NS : p->backoff_ns * 2;
-	} else if (p->state == STATE_CLOSED) {
+		p->backoff_ns *= 2;
+	} else if (p->state == PC_PIPELINE_CLOSED) {
 		open_all(p);
+	}
+}
+
+static void watch_draining(struct pc_pipeline *p)
+{
+	const int64_t owed_ns = pc_coder_owed_ns(p);
+	if (owed_ns > 0 && owed_ns <= PC_PIPELINE_OWED_MAX_NS) {
+		return;
+	}
+	close_all(p);
+	p->state = PC_PIPELINE_ENDED;
+	pc_health_set(p->health, p->coder.part, PC_HEALTH_OK, NULL);
+	pc_health_set(p->health, p->part, PC_HEALTH_DEGRADED,
+		"the file has ended; set cameras.[].loop to play it again");
+}
+
+/* An encoder that held all of a camera's buffers kept it from giving frames: its time begins
+ * when they are back. */
+static void watch_source(struct pc_pipeline *p, int64_t now_ns)
+{
+	int64_t last_ns = atomic_load_explicit(&p->stats.last_frame_ns, memory_order_relaxed);
+	const bool begun = last_ns != 0;
+	last_ns = last_ns < p->opened_ns ? p->opened_ns : last_ns;
+	last_ns = last_ns < p->coder.released_ns ? p->coder.released_ns : last_ns;
+	const int64_t max_ns =
+		begun ? PC_PIPELINE_OWED_MAX_NS + 3 * p->frame_ns : FIRST_FRAME_MAX_NS;
+	if (now_ns - last_ns > max_ns) {
+		lose_source(p, 0, "no frame for more than %s", begun ? "1 s" : "5 s");
 	}
 }
 
 static void on_watchdog(void *data, uint64_t expirations)
 {
 	struct pc_pipeline *p = data;
+	if (p->state == PC_PIPELINE_DRAINING) {
+		watch_draining(p);
+		return;
+	}
 	const int64_t now_ns = pc_clock_now_ns();
-	if (p->state == STATE_DRAINING) {
-		if (pc_encoder_owed_ns(p->encoder) == 0 ||
-			pc_encoder_owed_ns(p->encoder) > OWED_MAX_NS) {
-			close_all(p);
-			p->state = STATE_ENDED;
-			pc_health_set(p->health, p->encoder_part, PC_HEALTH_OK, NULL);
-			pc_health_set(p->health, p->part, PC_HEALTH_DEGRADED,
-				"the file has ended; set cameras.[].loop to play it again");
+	if (p->state == PC_PIPELINE_OPEN && is_stand_in(p) && now_ns >= p->resolve_ns) {
+		p->resolve_ns = now_ns + RESOLVE_NS;
+		if (strcmp(pc_source_resolve(p->camera->source), p->source_text) != 0) {
+			p->source_text = NULL;
+			pc_pipeline_fail(p, 0);
 		}
-		return;
 	}
-	if (p->state != STATE_OPEN) {
-		return;
+	if (p->state == PC_PIPELINE_OPEN) {
+		pc_coder_watch(p, now_ns);
 	}
-	if (pc_encoder_owed_ns(p->encoder) > OWED_MAX_NS) {
-		pc_health_set(p->health, p->encoder_part, PC_HEALTH_FAILED,
-			"encoder %s gave nothing for a second; opening it again",
-			pc_encoder_name(p->encoder));
-		fail(p);
-		return;
-	}
-	int64_t last_ns = atomic_load_explicit(&p->stats.last_frame_ns, memory_order_relaxed);
-	if (last_ns < p->opened_ns) {
-		last_ns = p->opened_ns;
-	}
-	if (now_ns - last_ns > OWED_MAX_NS + 3 * p->frame_ns) {
-		pc_health_set(p->health, p->part, PC_HEALTH_FAILED,
-			"no frame for more than a second; opening the camera again");
-		fail(p);
-		return;
-	}
-	if (p->seeing != NULL && p->scaler == NULL && now_ns >= p->scaler_retry_ns) {
-		open_scaler(p);
+	if (p->state == PC_PIPELINE_OPEN) {
+		pc_pipeline_scaler_watch(p, now_ns);
+		watch_source(p, pc_clock_now_ns());
 	}
 }
+
+/* --- the thread --- */
 
 static void *media_thread(void *data)
 {
@@ -434,13 +334,11 @@ int pc_pipeline_create(const struct pc_pipeline_config *config, struct pc_pipeli
 	p->settings = config->settings;
 	p->camera = config->camera;
 	p->health = config->health;
-	p->base_ns = pc_clock_now_ns();
-	p->epoch = 1;
-	p->number = 1;
 	p->backoff_ns = BACKOFF_MIN_NS;
-	p->state = STATE_CLOSED;
+	p->backoff_max_ns = BACKOFF_MAX_NS;
+	p->state = PC_PIPELINE_CLOSED;
+	pthread_mutex_init(&p->trouble_lock, NULL);
 	snprintf(p->part, sizeof(p->part), "camera %s", p->camera->id);
-	snprintf(p->encoder_part, sizeof(p->encoder_part), "encoder %s", p->camera->id);
 	snprintf(p->scaler_part, sizeof(p->scaler_part), "scaler %s", p->camera->id);
 	const double window_s = p->settings->live.window_s;
 	int r = pc_window_create(llround(window_s * (double)PC_NS_PER_S),
@@ -449,10 +347,6 @@ int pc_pipeline_create(const struct pc_pipeline_config *config, struct pc_pipeli
 		goto fail;
 	}
 	r = pc_fragment_pool_create(fragment_bytes(p), &p->pool);
-	if (r < 0) {
-		goto fail;
-	}
-	r = pc_allocator_create_memfd(&p->allocator);
 	if (r < 0) {
 		goto fail;
 	}
@@ -465,6 +359,10 @@ int pc_pipeline_create(const struct pc_pipeline_config *config, struct pc_pipeli
 		goto fail;
 	}
 	r = pc_loop_add_timer(p->loop, "retry", on_retry, p, &p->retry);
+	if (r < 0) {
+		goto fail;
+	}
+	r = pc_coder_init(p);
 	if (r < 0) {
 		goto fail;
 	}
@@ -530,11 +428,12 @@ void pc_pipeline_destroy(struct pc_pipeline *p)
 		return;
 	}
 	pc_pipeline_stop(p);
+	pc_coder_finish(p);
 	pc_loop_remove(p->retry);
 	pc_loop_remove(p->watchdog);
 	pc_loop_destroy(p->loop);
-	pc_allocator_destroy(p->allocator);
 	pc_fragment_pool_destroy(p->pool);
 	pc_window_unref(p->window);
+	pthread_mutex_destroy(&p->trouble_lock);
 	free(p);
 }

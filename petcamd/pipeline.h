@@ -4,9 +4,14 @@
  *                   └──► scaler ──small frame──► seeing
  *
  * The media thread runs one epoll loop and never blocks. Reopening is a path, not an
- * exception: a source or an encoder that fails, or owes a frame for a second, is closed,
- * and opened again after a back-off; what follows is a new epoch of the stream. A scaler
- * that fails is opened again by itself: live view goes on without events meanwhile.
+ * exception: a part that fails, or owes a frame for a second, is closed and opened again, at
+ * once and then after a back-off. An encoder is opened again without the source: what
+ * follows is a new epoch of the stream. Hardware that fails three times in a minute gives way
+ * to software, and is tried again after a minute, then two ... up to an hour. A scaler
+ * that fails leaves the live view alone, which goes on without events meanwhile.
+ *
+ * "auto" is a camera where one is there at the start, and stays one when it goes; the demo
+ * that stands in where there was none makes room when a camera comes.
  *
  * Key frames are forced by time, one each live.segment_s. Every drop is counted.
  *
@@ -37,6 +42,18 @@ void pc_pipeline_set_seeing(struct pc_pipeline *pipeline, struct pc_seeing_camer
 /* The camera's fragments; the pipeline's reference. Listeners are added before start. */
 struct pc_window *pc_pipeline_window(struct pc_pipeline *pipeline);
 struct pc_camera_stats *pc_pipeline_stats(struct pc_pipeline *pipeline);
+
+/* What went wrong, for alerts; the health board says how it is now. */
+struct pc_pipeline_trouble {
+	int64_t lost_since_ns; /* no frame comes since; 0: they do */
+	char lost_text[PC_HEALTH_TEXT_MAX]; /* why, for people */
+	unsigned source_restarts; /* times that it was lost, the present one included */
+	char source_text[PC_HEALTH_TEXT_MAX]; /* the last time's reason */
+	unsigned encoder_restarts;
+	char encoder_text[PC_HEALTH_TEXT_MAX];
+};
+/* Any thread. */
+void pc_pipeline_get_trouble(struct pc_pipeline *pipeline, struct pc_pipeline_trouble *ret_trouble);
 
 /* Starts the thread. A source that cannot be opened is no error here: it is tried again. */
 int pc_pipeline_start(struct pc_pipeline *pipeline);

@@ -27,6 +27,21 @@
 
 struct pc_source;
 
+struct pc_source_config {
+	const struct pc_camera_settings *camera; /* must outlive the source */
+	/* What to open: camera->source, or what pc_source_resolve() made of it. */
+	const char *source;
+	/* Of the frames of a source that draws (pc_source_draws()); else NULL will do. */
+	struct pc_allocator *allocator;
+	struct pc_camera_stats *stats;
+	/* The devices behind, as in pc_encoder_config and pc_scaler_config: a camera is set to what
+	 * they take as it is. `scaler` NULL: none. Only for the call. */
+	const char *encoder;
+	const char *encoder_device;
+	const char *scaler;
+	const char *scaler_device;
+};
+
 /* What the frames will be. Known when open() returns; a change is failed(). */
 struct pc_source_info {
 	struct pc_frame_format format;
@@ -35,7 +50,7 @@ struct pc_source_info {
 	struct pc_frame_plane planes[PC_FRAME_MAX_PLANES]; /* strides and offsets; fd -1 */
 	size_t size; /* bytes of each dma-buf; 0: unknown */
 	double fps; /* nominal */
-	char text[96]; /* "file v03.mp4, 640x338 at 25" for logs and /cameras */
+	char text[128]; /* "file v03.mp4, 640x338 at 25" for logs and /cameras */
 	/* Areas that the source knows by itself (the demo room's bowl, sofa, door), used
 	 * where the settings name none; and where motion means nothing (the barcode). */
 	unsigned n_zones;
@@ -54,9 +69,15 @@ struct pc_source_events {
 	void (*failed)(void *data, int err, const char *what);
 };
 
+/* What "auto" is at this moment: the best kind of source that is there; any other text is
+ * returned as it is. Static, or `source` itself. */
+const char *pc_source_resolve(const char *source);
+
+/* Makes its frames with the CPU, in buffers of the allocator; a camera does not. */
+bool pc_source_draws(const char *source);
+
 /* 0 or negative errno, `why` (a sentence) filled: "file x.mp4: no video track". */
-int pc_source_open(struct pc_loop *loop, const struct pc_camera_settings *settings,
-	struct pc_allocator *allocator, struct pc_camera_stats *stats,
+int pc_source_open(struct pc_loop *loop, const struct pc_source_config *config,
 	const struct pc_source_events *events, void *data, char *why, size_t why_size,
 	struct pc_source **ret_source);
 

@@ -365,11 +365,11 @@ static int make_parts(
 	return r;
 }
 
-static int demo_open(struct pc_loop *loop, const struct pc_camera_settings *settings,
-	const char *argument, struct pc_allocator *allocator, struct pc_camera_stats *stats,
-	const struct pc_source_events *events, void *data, char *why, size_t why_size,
-	struct pc_source **ret_source)
+static int demo_open(struct pc_loop *loop, const struct pc_source_config *config,
+	const char *argument, const struct pc_source_events *events, void *data, char *why,
+	size_t why_size, struct pc_source **ret_source)
 {
+	struct pc_allocator *allocator = config->allocator;
 	if ((pc_allocator_caps(allocator) & PC_FRAME_CPU) == 0) {
 		snprintf(why, why_size,
 			"the demo room is drawn by the CPU, which cannot write to %s buffers",
@@ -380,7 +380,7 @@ static int demo_open(struct pc_loop *loop, const struct pc_camera_settings *sett
 	struct pc_source_info info = { 0 };
 	int r = parse_options(argument, &options, why, why_size);
 	if (r == 0) {
-		r = set_info(&info, settings, allocator, why, why_size);
+		r = set_info(&info, config->camera, allocator, why, why_size);
 	}
 	if (r < 0) {
 		return r;
@@ -393,7 +393,7 @@ static int demo_open(struct pc_loop *loop, const struct pc_camera_settings *sett
 	source->base.info = info;
 	source->events = events;
 	source->data = data;
-	source->stats = stats;
+	source->stats = config->stats;
 	source->options = options;
 	r = make_parts(source, loop, allocator);
 	if (r < 0) {
@@ -407,6 +407,7 @@ static int demo_open(struct pc_loop *loop, const struct pc_camera_settings *sett
 
 const struct pc_source_impl pc_source_demo = {
 	.scheme = "demo",
+	.draws = true,
 	.open = demo_open,
 	.close = demo_close,
 };

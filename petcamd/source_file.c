@@ -355,11 +355,11 @@ static int make_parts(
 	return r;
 }
 
-static int file_open(struct pc_loop *loop, const struct pc_camera_settings *settings,
-	const char *argument, struct pc_allocator *allocator, struct pc_camera_stats *stats,
-	const struct pc_source_events *events, void *data, char *why, size_t why_size,
-	struct pc_source **ret_source)
+static int file_open(struct pc_loop *loop, const struct pc_source_config *config,
+	const char *argument, const struct pc_source_events *events, void *data, char *why,
+	size_t why_size, struct pc_source **ret_source)
 {
+	struct pc_allocator *allocator = config->allocator;
 	if ((pc_allocator_caps(allocator) & PC_FRAME_CPU) == 0) {
 		snprintf(why, why_size,
 			"a file is decoded by the CPU, which cannot write to %s buffers",
@@ -368,7 +368,7 @@ static int file_open(struct pc_loop *loop, const struct pc_camera_settings *sett
 	}
 	if (argument[0] == '\0') {
 		snprintf(why, why_size, "source \"%s\" names no file: use file:PATH",
-			settings->source);
+			config->source);
 		return -EINVAL;
 	}
 	struct file_source *source = new_source();
@@ -378,8 +378,8 @@ static int file_open(struct pc_loop *loop, const struct pc_camera_settings *sett
 	}
 	source->events = events;
 	source->data = data;
-	source->stats = stats;
-	source->loop = settings->loop;
+	source->stats = config->stats;
+	source->loop = config->camera->loop;
 	name_of(argument, source->name, sizeof(source->name));
 	char reason[160] = "";
 	int r = pc_file_reader_open(
@@ -399,6 +399,7 @@ static int file_open(struct pc_loop *loop, const struct pc_camera_settings *sett
 
 const struct pc_source_impl pc_source_file = {
 	.scheme = "file",
+	.draws = true,
 	.open = file_open,
 	.close = file_close,
 };

@@ -5,12 +5,14 @@
 #include "petcamd/source.h"
 
 struct pc_source_impl {
-	const char *scheme; /* "file": settings->source is "file" or "file:..." */
+	const char *scheme; /* "file": config->source is "file" or "file:..." */
+	bool draws; /* see pc_source_draws() */
+	/* May "auto" be this: is one there? NULL: never. Any thread. */
+	bool (*is_there)(void);
 	/* As pc_source_open(); `argument` is what stands behind the colon, or "". */
-	int (*open)(struct pc_loop *loop, const struct pc_camera_settings *settings,
-		const char *argument, struct pc_allocator *allocator, struct pc_camera_stats *stats,
-		const struct pc_source_events *events, void *data, char *why, size_t why_size,
-		struct pc_source **ret_source);
+	int (*open)(struct pc_loop *loop, const struct pc_source_config *config,
+		const char *argument, const struct pc_source_events *events, void *data, char *why,
+		size_t why_size, struct pc_source **ret_source);
 	void (*close)(struct pc_source *source);
 };
 

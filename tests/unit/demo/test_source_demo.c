@@ -92,9 +92,14 @@ static void finish_setup(struct setup *setup)
 static int open_demo(struct setup *setup, const char *argument)
 {
 	setup->why[0] = '\0';
-	return pc_source_demo.open(setup->loop, &setup->settings, argument, setup->allocator,
-		&setup->stats, &events, &setup->taker, setup->why, sizeof(setup->why),
-		&setup->taker.source);
+	const struct pc_source_config config = {
+		.camera = &setup->settings,
+		.source = "demo",
+		.allocator = setup->allocator,
+		.stats = &setup->stats,
+	};
+	return pc_source_demo.open(setup->loop, &config, argument, &events, &setup->taker,
+		setup->why, sizeof(setup->why), &setup->taker.source);
 }
 
 static void turn_until(struct setup *setup, unsigned frames)

@@ -20,11 +20,12 @@
 static char folder[] = "/tmp/petcam-test-XXXXXX";
 static char demo_argument[64];
 
-/* The demo room's place. */
-static int stub_open(struct pc_loop *loop, const struct pc_camera_settings *settings,
-	const char *argument, struct pc_allocator *allocator, struct pc_camera_stats *stats,
-	const struct pc_source_events *events, void *data, char *why, size_t why_size,
-	struct pc_source **ret_source)
+static bool camera_is_there;
+
+/* The demo room's and the camera's place. */
+static int stub_open(struct pc_loop *loop, const struct pc_source_config *config,
+	const char *argument, const struct pc_source_events *events, void *data, char *why,
+	size_t why_size, struct pc_source **ret_source)
 {
 	snprintf(demo_argument, sizeof(demo_argument), "%s", argument);
 	snprintf(why, why_size, "a stub");
@@ -35,8 +36,21 @@ static void stub_close(struct pc_source *source)
 {
 }
 
+static bool is_there(void)
+{
+	return camera_is_there;
+}
+
 const struct pc_source_impl pc_source_demo = {
 	.scheme = "demo",
+	.draws = true,
+	.open = stub_open,
+	.close = stub_close,
+};
+
+const struct pc_source_impl pc_source_v4l2 = {
+	.scheme = "v4l2",
+	.is_there = is_there,
 	.open = stub_open,
 	.close = stub_close,
 };
@@ -137,8 +151,13 @@ static void begin(struct fixture *f)
 static int open_source(struct fixture *f, const char *source)
 {
 	snprintf(f->settings.source, sizeof(f->settings.source), "%s", source);
-	return pc_source_open(f->loop, &f->settings, f->allocator, &f->stats, &events, f, f->why,
-		sizeof(f->why), &f->source);
+	const struct pc_source_config config = {
+		.camera = &f->settings,
+		.source = f->settings.source,
+		.allocator = f->allocator,
+		.stats = &f->stats,
+	};
+	return pc_source_open(f->loop, &config, &events, f, f->why, sizeof(f->why), &f->source);
 }
 
 static void open_clip(struct fixture *f, const struct clip *clip)
@@ -370,12 +389,21 @@ static void test_choice(void)
 	refused("auto", -ENODEV, "a stub");
 	test_str(demo_argument, "");
 	refused("demo", -ENODEV, "a stub");
+	test_str(pc_source_resolve("auto"), "demo");
+	camera_is_there = true;
+	test_str(pc_source_resolve("auto"), "v4l2");
+	test_str(pc_source_resolve("demo:seed=3"), "demo:seed=3");
+	camera_is_there = false;
+	test_assert(!pc_source_draws("v4l2:/dev/video3") && !pc_source_draws("v4l2"));
+	test_assert(pc_source_draws("demo") && pc_source_draws("file:x") && pc_source_draws("?"));
+	refused("v4l2:/dev/video3", -ENODEV, "a stub");
+	test_str(demo_argument, "/dev/video3");
 	static const char *const unknown[] = { "", "http://127.0.0.1/x.mp4", "rtsp:x", "files:x",
 		"fil:x", "auto:", "/x/y.mp4" };
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
 		char sentence[256];
 		snprintf(sentence, sizeof(sentence),
-			"source \"%s\" is of no known kind: use auto, file:PATH or demo",
+			"source \"%s\" is of no known kind: use auto, v4l2, file:PATH or demo",
 			unknown[i]);
 		refused(unknown[i], -EINVAL, sentence);
 	}

@@ -1,0 +1,128 @@
+/* petcamd/pipeline_scaler.c - a pipeline's scaler: without it there are no events, but there is
+ * a live view. See pipeline_internal.h. */
+#define PC_LOG_MODULE "pipeline"
+#include "petcamd/pipeline_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+
+/* A scaler that did not open is tried again so often. */
+#define RETRY_NS (15 * PC_NS_PER_S)
+#define FAILURES_MAX 3
+#define BUFFERS 4 /* small frames: one being looked at, one waiting, one in the making */
+
+void pc_pipeline_scaler_close(struct pc_pipeline *p)
+{
+	if (p->scaler != NULL) {
+		pc_seeing_camera_close(p->seeing);
+	}
+	pc_scaler_close(p->scaler);
+	p->scaler = NULL;
+	p->scaler_failed = false;
+}
+
+static void on_scaled(void *data, struct pc_frame *frame)
+{
+	struct pc_pipeline *p = data;
+	if (!p->scaling_well) {
+		p->scaling_well = true;
+		pc_health_set(p->health, p->scaler_part, PC_HEALTH_OK, NULL);
+	}
+	pc_counter_add(&p->stats.frames_scaled, 1);
+	pc_seeing_camera_feed(p->seeing, frame);
+}
+
+static void on_failed(void *data, int err)
+{
+	struct pc_pipeline *p = data;
+	pc_health_set(p->health, p->scaler_part, PC_HEALTH_DEGRADED,
+		"%s failed: %s; opening it again", pc_scaler_name(p->scaler), pc_strerror(err));
+	p->scaler_failed = true;
+}
+
+static const struct pc_scaler_events scaler_events = {
+	.scaled = on_scaled,
+	.failed = on_failed,
+};
+
+/* A device that fails again and again leaves its place to software, until the source is
+ * opened anew. */
+static const char *choose(const struct pc_pipeline *p)
+{
+	const char *choice = p->settings->encoder.scaler;
+	return strcmp(choice, "auto") == 0 && p->scaler_failures >= FAILURES_MAX ? "software"
+										 : choice;
+}
+
+void pc_pipeline_scaler_open(struct pc_pipeline *p)
+{
+	if (p->seeing == NULL) {
+		return;
+	}
+	const struct pc_source_info *info = pc_source_info(p->source);
+	struct pc_scaler_config config = {
+		.input = info->format,
+		.caps = info->caps,
+		.n_planes = info->n_planes,
+		.size = info->size,
+		.buffers = BUFFERS,
+		.choice = choose(p),
+		.device = p->settings->encoder.scaler_device,
+		.stats = &p->stats,
+	};
+	memcpy(config.planes, info->planes, sizeof(config.planes));
+	pc_scaler_fit(&info->format, p->settings->inference.width, &config.width, &config.height);
+	const int r = pc_scaler_open(p->loop, &config, &scaler_events, p, &p->scaler);
+	if (r < 0) {
+		/* Live view goes on without events; the owner is told. */
+		pc_health_set(p->health, p->scaler_part, PC_HEALTH_DEGRADED,
+			"no scaler: %s; no events are seen until one opens", pc_strerror(r));
+		p->scaler_retry_ns = r == -EINVAL ? INT64_MAX : pc_clock_now_ns() + RETRY_NS;
+		return;
+	}
+	pc_counter_add(&p->stats.scaler_opens, 1);
+	p->scaling_well = false;
+	pc_seeing_camera_open(p->seeing, info, config.width, config.height);
+}
+
+void pc_pipeline_scaler_submit(struct pc_pipeline *p, struct pc_frame *frame)
+{
+	if (p->scaler == NULL || p->scaler_failed ||
+		frame->capture_ns + p->frame_ns / 2 < p->next_scale_ns) {
+		return;
+	}
+	if (pc_scaler_submit(p->scaler, frame) < 0) {
+		pc_counter_add(&p->stats.frames_dropped_scaler, 1);
+		return;
+	}
+	p->next_scale_ns += p->scale_interval_ns;
+	if (p->next_scale_ns <= frame->capture_ns) {
+		p->next_scale_ns = frame->capture_ns + p->scale_interval_ns;
+	}
+}
+
+void pc_pipeline_scaler_watch(struct pc_pipeline *p, int64_t now_ns)
+{
+	if (p->seeing == NULL) {
+		return;
+	}
+	if (p->scaler != NULL && !p->scaler_failed &&
+		pc_scaler_owed_ns(p->scaler) > PC_PIPELINE_OWED_MAX_NS + 2 * p->frame_ns) {
+		pc_health_set(p->health, p->scaler_part, PC_HEALTH_DEGRADED,
+			"%s gave no picture for 1 s; opening it again", pc_scaler_name(p->scaler));
+		p->scaler_failed = true;
+	}
+	if (p->scaler_failed) {
+		/* At once if it ran, else it would be opened at every look. */
+		const bool ran = p->scaling_well;
+		p->scaler_failures++;
+		pc_pipeline_scaler_close(p);
+		p->scaler_retry_ns = ran ? now_ns : now_ns + RETRY_NS;
+	}
+	if (p->scaler == NULL && now_ns >= p->scaler_retry_ns) {
+		pc_pipeline_scaler_open(p);
+	}
+}
