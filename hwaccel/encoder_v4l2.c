@@ -18,12 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <drm_fourcc.h>
-
 #include "core/clock.h"
 #include "core/log.h"
 #include "hwaccel/encoder_internal.h"
 #include "hwaccel/h264_headers.h"
+#include "hwaccel/v4l2_node_internal.h"
 #include "v4l2/m2m.h"
 
 #define IN_DEVICE 3 /* one being encoded, one waiting, one on its way back */
@@ -468,41 +467,6 @@ static void v4l2_close(struct pc_encoder *base)
 
 /* --- opening --- */
 
-/* The node: that of `device`, or the first that takes `pixelformat` (0: any). */
-static int find_node(const char *device, uint32_t pixelformat, struct pc_v4l2_node *ret_node,
-	char *why, size_t why_size)
-{
-	int r;
-	if (device == NULL || device[0] == '\0') {
-		r = pc_v4l2_find(PC_V4L2_ENCODER, pixelformat, V4L2_PIX_FMT_H264, ret_node);
-		if (r < 0) {
-			const bool any =
-				pixelformat == 0 ||
-				pc_v4l2_find(PC_V4L2_ENCODER, 0, V4L2_PIX_FMT_H264, ret_node) < 0;
-			snprintf(why, why_size, "%s",
-				any ? "no M2M device that gives H.264"
-				    : "the M2M encoder takes other formats");
-		}
-		return r;
-	}
-	struct pc_v4l2 *node;
-	r = pc_v4l2_open(device, &node);
-	if (r == 0) {
-		r = pc_v4l2_identify(node, ret_node);
-		pc_v4l2_close(node);
-	}
-	if (r < 0) {
-		snprintf(why, why_size, "%s: %s", device, pc_strerror(r));
-		return r;
-	}
-	if (ret_node->role != PC_V4L2_ENCODER) {
-		snprintf(why, why_size, "%s (%s) is no encoder of H.264 but: %s", device,
-			ret_node->driver, pc_v4l2_role_name(ret_node->role));
-		return -ENODEV;
-	}
-	return 0;
-}
-
 /* The lowest level from 4.0 on (the Pi's default) that allows this many macroblocks; too low a
  * one gives no output (linux#4906). ITU-T H.264 table A-1. */
 static int32_t fit_level(const struct pc_frame_format *format, double fps)
@@ -602,8 +566,8 @@ static int v4l2_open(struct pc_loop *loop, const struct pc_encoder_config *confi
 	struct pc_encoder **ret_encoder)
 {
 	struct pc_v4l2_node node;
-	int r = find_node(
-		config->device, pc_v4l2_from_drm(config->format.fourcc), &node, why, why_size);
+	int r = pc_v4l2_node_find(PC_V4L2_ENCODER, config->device,
+		pc_v4l2_from_drm(config->format.fourcc), V4L2_PIX_FMT_H264, &node, why, why_size);
 	if (r < 0) {
 		return r;
 	}
@@ -638,51 +602,11 @@ static int v4l2_open(struct pc_loop *loop, const struct pc_encoder_config *confi
 	return 0;
 }
 
-static int rank(uint32_t fourcc)
-{
-	static const uint32_t best_first[] = { DRM_FORMAT_NV12, DRM_FORMAT_YUV420, DRM_FORMAT_NV21,
-		DRM_FORMAT_YVU420, DRM_FORMAT_YUYV, DRM_FORMAT_UYVY };
-	int i = 0;
-	while (i < (int)(sizeof(best_first) / sizeof(best_first[0])) && best_first[i] != fourcc) {
-		i++;
-	}
-	return i;
-}
-
-/* 4:2:0 first, interleaved before planar: half the lines to fetch. */
-static void sort_formats(struct pc_m2m_input_format *formats, unsigned n)
-{
-	for (unsigned i = 1; i < n; i++) {
-		for (unsigned j = i; j > 0 && rank(formats[j].fourcc) < rank(formats[j - 1].fourcc);
-			j--) {
-			const struct pc_m2m_input_format format = formats[j];
-			formats[j] = formats[j - 1];
-			formats[j - 1] = format;
-		}
-	}
-}
-
 static unsigned v4l2_inputs(const char *device, unsigned width, unsigned height,
 	struct pc_input_format *formats, unsigned max, bool *ret_dmabuf)
 {
-	char why[160];
-	struct pc_v4l2_node node;
-	if (find_node(device, 0, &node, why, sizeof(why)) < 0) {
-		return 0;
-	}
-	struct pc_m2m_input_format found[PC_V4L2_FORMATS_MAX];
-	const int n = pc_m2m_input_formats(&node, width, height, found, PC_V4L2_FORMATS_MAX);
-	if (n <= 0) {
-		return 0;
-	}
-	sort_formats(found, (unsigned)n);
-	unsigned i = 0;
-	for (; i < (unsigned)n && i < max; i++) {
-		formats[i].fourcc = found[i].fourcc;
-		formats[i].stride_align = found[i].stride_align;
-	}
-	*ret_dmabuf = true;
-	return i;
+	return pc_v4l2_node_inputs(PC_V4L2_ENCODER, device, V4L2_PIX_FMT_H264, width, height,
+		formats, max, ret_dmabuf);
 }
 
 const struct pc_encoder_impl pc_encoder_v4l2 = {
