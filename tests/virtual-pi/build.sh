@@ -3,8 +3,8 @@
 #   $cache/kernel-KEY/   linux (the UML binary), lib/modules/VERSION, build (for modules), release
 #   $cache/modules-KEY/  lib/modules/VERSION: the kernel's modules and, in extra/, ours
 #
-# Each is made beside its place and renamed, so what is there is whole; a lock lets one build at a
-# time. What has not been used for 30 days goes when something new is built.
+# Each is made beside its place and renamed, so what is there is whole; a lock lets one build it at
+# a time. What has not been used for 30 days goes when something new is built.
 
 source_package=linux-source-6.1
 source_tar=/usr/src/$source_package.tar.xz
@@ -116,7 +116,7 @@ build_modules_in() {
 # to nothing if it could not be made (the reason is said). Never to be called inside of a condition,
 # where bash ignores -e also in what is called.
 cached() {
-    local name=$1 function=$2 work log status=0 began=$SECONDS
+    local name=$1 function=$2 work log building status=0 began=$SECONDS
     shift 2
     found=$cache/$name
     if [ -d "$found" ]; then
@@ -124,18 +124,24 @@ cached() {
         return 0
     fi
     mkdir -p "$cache"
-    exec 9>"$cache/lock"
-    flock -n 9 || { note "waiting for another build"; flock 9; }
+    exec 9>"$cache/$name.lock"
+    flock -n 9 || { note "waiting for another build of $name"; flock 9; }
     if [ ! -d "$found" ]; then
         work=$(mktemp -d "$cache/building.XXXXXX")
         log=$cache/$name.log
         note "building $name (its output: $log)"
-        (set -e; "$function" "$work" "$@") >"$log" 2>&1 9>&- &
-        wait $! || status=$?
+        # A process group of its own, which ends with us.
+        set -m
+        (set -e; "$function" "$work" "$@") >"$log" 2>&1 </dev/null 9>&- &
+        set +m
+        building=$!
+        trap 'kill -- "-$building" 2>/dev/null; rm -rf "$work"; exit 143' INT TERM HUP
+        wait "$building" || status=$?
+        trap - INT TERM HUP
         if [ "$status" -eq 0 ]; then
             mv -T "$work" "$found"
             note "built $name in $((SECONDS - began)) s, $(du -sm "$found" | cut -f1) MB"
-            find "$cache" -mindepth 1 -maxdepth 1 -mtime +30 ! -name lock -exec rm -rf {} +
+            find "$cache" -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} +
         else
             grep -E -m 10 'error:|\*\*\*' "$log" >&2 || tail -n 20 "$log" >&2
             rm -rf "$work"
