@@ -321,6 +321,18 @@ static int find_node(const struct pc_egl_config *config, bool software, char *re
 	return err;
 }
 
+bool pc_egl_maybe(const char *device)
+{
+	for (int i = 0; i < (device[0] != '\0' ? 1 : NODES); i++) {
+		char card[32];
+		snprintf(card, sizeof(card), "/dev/dri/card%d", i);
+		if (access(device[0] != '\0' ? device : card, R_OK | W_OK) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 int pc_egl_open(
 	const struct pc_egl_config *config, char *why, size_t why_size, struct pc_egl **ret_egl)
 {

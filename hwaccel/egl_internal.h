@@ -24,6 +24,9 @@ struct pc_egl_config {
 	int foreign_fd;
 };
 
+/* Is there a node at all that could serve? Asks no driver, opens nothing. */
+bool pc_egl_maybe(const char *device);
+
 /* 0; -ENODEV (no node, or none serves), -EACCES, -ENOMEM ... */
 int pc_egl_open(
 	const struct pc_egl_config *config, char *why, size_t why_size, struct pc_egl **ret_egl);

@@ -19,6 +19,7 @@
 /* The better one first. */
 static const struct pc_scaler_impl *const members[] = {
 	&pc_scaler_v4l2,
+	&pc_scaler_gles,
 	&pc_scaler_soft,
 };
 #define N_MEMBERS (sizeof(members) / sizeof(members[0]))
