@@ -456,6 +456,11 @@ static void gles_close(struct pc_scaler *base)
 
 /* --- opening --- */
 
+static bool has_device(const struct pc_scaler_config *config)
+{
+	return config->device != NULL && config->device[0] != '\0';
+}
+
 static int check(const struct pc_scaler_config *config, char *why, size_t why_size)
 {
 	if (!pc_gles_draw_takes(config->input.fourcc) ||
@@ -467,7 +472,7 @@ static int check(const struct pc_scaler_config *config, char *why, size_t why_si
 		snprintf(why, why_size, "needs frames in dma-bufs");
 		return -EINVAL;
 	}
-	if (config->device[0] != '\0' && strncmp(config->device, DRI, strlen(DRI)) != 0) {
+	if (has_device(config) && strncmp(config->device, DRI, strlen(DRI)) != 0) {
 		snprintf(why, why_size, "%s is no DRM node", config->device);
 		return -EINVAL;
 	}
@@ -519,6 +524,7 @@ static int gles_open(struct pc_loop *loop, const struct pc_scaler_config *config
 	scaler->data = data;
 	scaler->stats = config->stats;
 	scaler->config = *config;
+	scaler->config.device = has_device(config) ? config->device : "";
 	atomic_init(&scaler->stop, false);
 	atomic_init(&scaler->reaping, false);
 	r = make_parts(scaler, loop);
@@ -541,7 +547,7 @@ static unsigned gles_inputs(const char *device, unsigned width, unsigned height,
 	static const uint32_t fourccs[] = { DRM_FORMAT_NV12, DRM_FORMAT_YUV420, DRM_FORMAT_YUYV,
 		DRM_FORMAT_UYVY };
 	unsigned n = 0;
-	if (!pc_egl_maybe(device) || width % 2 != 0 || height % 2 != 0) {
+	if (!pc_egl_maybe(device != NULL ? device : "") || width % 2 != 0 || height % 2 != 0) {
 		return 0;
 	}
 	for (size_t i = 0; i < sizeof(fourccs) / sizeof(fourccs[0]) && n < max; i++) {
