@@ -24,15 +24,13 @@ static int find_any(enum pc_v4l2_role role, uint32_t in, uint32_t out,
 	if (r == 0) {
 		return 0;
 	}
-	char in_text[5], out_text[5];
+	char in_text[5];
 	fourcc_text(in, in_text);
-	fourcc_text(out, out_text);
 	struct pc_v4l2_node other;
 	if (r == -ENODEV && in != 0 && pc_v4l2_find(role, 0, out, &other) == 0) {
 		snprintf(why, why_size, "%s (%s) takes no %s", other.path, other.driver, in_text);
 	} else {
-		snprintf(why, why_size, "no M2M %s that gives %s", pc_v4l2_role_name(role),
-			out_text);
+		snprintf(why, why_size, "there is no M2M %s", pc_v4l2_role_name(role));
 	}
 	return r;
 }
