@@ -21,7 +21,7 @@ static json_t *make_report(const char *version, const struct pc_settings *settin
 	json_object_set_new(report, "video", video);
 	json_object_set_new(report, "heaps", heaps);
 	json_object_set_new(report, "drm", drm);
-	json_object_set_new(report, "gpu", pc_probe_gpu());
+	json_object_set_new(report, "gpu", pc_probe_gpu(imports));
 	json_object_set_new(report, "imports", imports);
 	json_object_set_new(report, "choices", choices);
 	json_object_set_new(report, "advice", pc_probe_advice(report));

@@ -1,4 +1,5 @@
 /* petcamd/probe_imports.c - which device takes whose memory, each tried by a real import. */
+#include <drm_fourcc.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 
 #include "core/log.h"
 #include "hwaccel/allocator.h"
+#include "hwaccel/gpu_test.h"
 #include "petcamd/probe_internal.h"
 #include "v4l2/import_test.h"
 #include "v4l2/m2m.h"
@@ -21,51 +23,98 @@ enum memory_kind {
 	MEMORY_DRM,
 };
 
+enum taker {
+	TAKER_M2M, /* an encoder or a scaler */
+	TAKER_CAMERA, /* which is to fill the buffer */
+	TAKER_GPU,
+};
+
 /* One memory, one device. */
 struct trial {
+	enum taker taker;
 	enum memory_kind kind;
 	char memory[PC_V4L2_PATH_MAX * 2];
 	char device[PC_V4L2_PATH_MAX];
-	bool into_camera; /* the device is a camera, which is to fill the buffer */
 };
 
-static json_t *outcome(int err, const char *format, const char *why)
+static json_t *outcome(int err, const char *format, const char *why, const char *name)
 {
 	json_t *answer = json_pack("{s:b, s:i}", "ok", err == 0, "errno", -err);
 	json_object_set_new(answer, "format", format == NULL ? NULL : json_string(format));
 	if (err < 0) {
 		json_object_set_new(answer, "why", pc_probe_text(why));
 	}
+	if (name[0] != '\0') {
+		json_object_set_new(answer, "name", pc_probe_text(name));
+	}
 	return answer;
 }
 
-/* The format to try on an M2M node, best first; its layout. 0 or negative errno. */
-static int choose_format(const struct pc_v4l2_node *node, const uint32_t *offered,
-	unsigned n_offered, struct pc_v4l2_import_test *test)
+static bool offers(const uint32_t *offered, unsigned n_offered, uint32_t fourcc)
+{
+	for (unsigned i = 0; i < n_offered; i++) {
+		if (pc_v4l2_to_drm(offered[i]) == fourcc) {
+			return true;
+		}
+	}
+	return offered == NULL;
+}
+
+/* What an M2M node takes of what is offered (NULL: anything), NV12 if it can be; fourcc and
+ * alignment, or negative errno. */
+static int choose_m2m_format(const char *path, const uint32_t *offered, unsigned n_offered,
+	struct pc_m2m_input_format *ret_format)
 {
 	struct pc_m2m_input_format inputs[PC_V4L2_FORMATS_MAX];
-	const int n = pc_m2m_input_formats(node, WIDTH, HEIGHT, inputs, PC_V4L2_FORMATS_MAX);
+	struct pc_v4l2_node node;
+	struct pc_v4l2 *device = NULL;
+	int r = pc_v4l2_open(path, &device);
+	if (r == 0) {
+		r = pc_v4l2_identify(device, &node);
+		pc_v4l2_close(device);
+	}
+	const int n =
+		r < 0 ? r : pc_m2m_input_formats(&node, WIDTH, HEIGHT, inputs, PC_V4L2_FORMATS_MAX);
 	int best = -1;
 	for (int i = 0; i < n; i++) {
-		bool shared = offered == NULL;
-		for (unsigned k = 0; k < n_offered && !shared; k++) {
-			shared = pc_v4l2_to_drm(offered[k]) == inputs[i].fourcc;
-		}
-		if (shared &&
-			(best < 0 || pc_v4l2_from_drm(inputs[i].fourcc) == V4L2_PIX_FMT_NV12)) {
+		if (offers(offered, n_offered, inputs[i].fourcc) &&
+			(best < 0 || inputs[i].fourcc == DRM_FORMAT_NV12)) {
 			best = i;
 		}
 	}
-	if (best < 0) {
-		return n < 0 ? n : -EINVAL;
+	if (best >= 0) {
+		*ret_format = inputs[best];
+	}
+	return n < 0 ? n : best < 0 ? -EINVAL : 0;
+}
+
+/* The format to try, and its layout. 0 or negative errno. */
+static int choose_format(const struct trial *trial, const uint32_t *offered, unsigned n_offered,
+	struct pc_v4l2_import_test *test)
+{
+	struct pc_m2m_input_format input = { .fourcc = DRM_FORMAT_NV12, .stride_align = 64 };
+	int r = 0;
+	if (trial->taker == TAKER_M2M) {
+		r = choose_m2m_format(trial->device, offered, n_offered, &input);
+	} else if (!offers(offered, n_offered, DRM_FORMAT_NV12)) {
+		input.fourcc = DRM_FORMAT_YUV420;
+		r = offers(offered, n_offered, DRM_FORMAT_YUV420) ? 0 : -EINVAL;
+	}
+	/* A camera is asked for its memory, whatever it gives. */
+	for (unsigned i = 0; r < 0 && trial->taker == TAKER_CAMERA && i < n_offered; i++) {
+		input.fourcc = pc_v4l2_to_drm(offered[i]);
+		r = input.fourcc != 0 && !pc_v4l2_is_jpeg(offered[i]) ? 0 : -EINVAL;
+	}
+	if (r < 0) {
+		return r;
 	}
 	test->format = (struct pc_frame_format){
-		.fourcc = inputs[best].fourcc,
+		.fourcc = input.fourcc,
 		.width = WIDTH,
 		.height = HEIGHT,
 	};
-	const int64_t size = pc_frame_layout(
-		&test->format, inputs[best].stride_align, test->planes, &test->n_planes);
+	const int64_t size =
+		pc_frame_layout(&test->format, input.stride_align, test->planes, &test->n_planes);
 	if (size < 0) {
 		return (int)size;
 	}
@@ -74,15 +123,20 @@ static int choose_format(const struct pc_v4l2_node *node, const uint32_t *offere
 	return 0;
 }
 
-static int open_node(const char *path, struct pc_v4l2_node *node)
+/* Hands the buffer over: the point of it all. `name`: what the device calls itself. */
+static int hand_over(const struct trial *trial, const struct pc_v4l2_import_test *test, char *why,
+	size_t why_size, char *name, size_t name_size)
 {
-	struct pc_v4l2 *device = NULL;
-	int r = pc_v4l2_open(path, &device);
-	if (r == 0) {
-		r = pc_v4l2_identify(device, node);
-		pc_v4l2_close(device);
+	if (trial->taker == TAKER_M2M) {
+		return pc_v4l2_import_test(test, why, why_size);
 	}
-	return r;
+	struct pc_gpu_test gpu = {
+		.device = trial->device,
+		.format = test->format,
+		.fd = test->fd,
+	};
+	memcpy(gpu.planes, test->planes, sizeof(gpu.planes));
+	return pc_gpu_test(&gpu, name, name_size, why, why_size);
 }
 
 static int create_allocator(
@@ -101,29 +155,70 @@ static int create_allocator(
 	return -ENOTSUP;
 }
 
-static json_t *try_allocated(const struct trial *trial, const struct pc_v4l2_node *node)
+/* A buffer of a memory, with what it hangs on. */
+struct buffer {
+	struct pc_allocator *allocator;
+	struct pc_frame_pool *pool; /* of the encoder's, which gives pictures only */
+	struct pc_frame *frame;
+	int fd;
+};
+
+static void buffer_finish(struct buffer *buffer)
 {
-	char why[PC_PROBE_TEXT_MAX] = "", format[PC_FRAME_FORMAT_TEXT];
-	struct pc_v4l2_import_test test = { .path = trial->device, .fd = -1 };
-	int r = choose_format(node, NULL, 0, &test);
+	if (buffer->frame == NULL && buffer->fd >= 0) {
+		close(buffer->fd);
+	}
+	pc_frame_unref(buffer->frame);
+	pc_frame_pool_destroy(buffer->pool);
+	pc_allocator_destroy(buffer->allocator);
+}
+
+/* Of test->size bytes, or of the encoder's own layout, which goes into *test then.
+ * 0 or negative errno; finish() either way. */
+static int buffer_init(const struct trial *trial, struct pc_v4l2_import_test *test,
+	struct buffer *buffer, char *why, size_t why_size)
+{
+	*buffer = (struct buffer){ .fd = -1 };
+	int r = create_allocator(trial, why, why_size, &buffer->allocator);
 	if (r < 0) {
-		return outcome(r, NULL, "it takes no format that petcam knows");
+		return r;
+	}
+	if (trial->kind != MEMORY_ENCODER) {
+		r = pc_allocator_dmabuf(buffer->allocator, test->size, &buffer->fd);
+	} else {
+		r = pc_frame_pool_create(buffer->allocator, &test->format, 1, &buffer->pool);
+		if (r == 0) {
+			buffer->frame = pc_frame_pool_acquire(buffer->pool);
+			buffer->fd = buffer->frame->planes[0].fd;
+			memcpy(test->planes, buffer->frame->planes, sizeof(test->planes));
+			const off_t size = lseek(buffer->fd, 0, SEEK_END);
+			r = size < 0 ? -errno : 0;
+			test->size = size < 0 ? 0 : (size_t)size;
+		}
+	}
+	if (r < 0) {
+		snprintf(why, why_size, "it gives no buffer for that: %s", pc_strerror(r));
+	}
+	test->fd = buffer->fd;
+	return r;
+}
+
+static json_t *try_allocated(const struct trial *trial)
+{
+	char why[PC_PROBE_TEXT_MAX] = "", format[PC_FRAME_FORMAT_TEXT], name[128] = "";
+	struct pc_v4l2_import_test test = { .path = trial->device, .fd = -1 };
+	int r = choose_format(trial, NULL, 0, &test);
+	if (r < 0) {
+		return outcome(r, NULL, "it takes no format that petcam knows", "");
 	}
 	pc_frame_format_text(&test.format, format);
-	struct pc_allocator *allocator = NULL;
-	r = create_allocator(trial, why, sizeof(why), &allocator);
-	if (r < 0) {
-		return outcome(r, format, why);
+	struct buffer buffer;
+	r = buffer_init(trial, &test, &buffer, why, sizeof(why));
+	if (r == 0) {
+		r = hand_over(trial, &test, why, sizeof(why), name, sizeof(name));
 	}
-	r = pc_allocator_dmabuf(allocator, test.size, &test.fd);
-	if (r < 0) {
-		snprintf(why, sizeof(why), "no buffer of %zu bytes: %s", test.size, pc_strerror(r));
-	} else {
-		r = pc_v4l2_import_test(&test, why, sizeof(why));
-		close(test.fd);
-	}
-	pc_allocator_destroy(allocator);
-	return outcome(r, format, why);
+	buffer_finish(&buffer);
+	return outcome(r, format, why, name);
 }
 
 /* A camera's queue: its type, and the format that it had before, which is put back. */
@@ -180,8 +275,8 @@ static void camera_close(struct camera *camera, uint32_t memory)
 	pc_v4l2_close(camera->device);
 }
 
-/* The camera's first buffer as a dma-buf, at test->format. */
-static int camera_export(
+/* Sets test->format, as near as the camera comes to it; what it became goes into *test. */
+static int camera_set_format(
 	struct camera *camera, struct pc_v4l2_import_test *test, char *why, size_t why_size)
 {
 	struct v4l2_format format = { .type = camera->type };
@@ -197,25 +292,33 @@ static int camera_export(
 		format.fmt.pix.pixelformat = pc_v4l2_from_drm(test->format.fourcc);
 		format.fmt.pix.bytesperline = test->planes[0].stride;
 	}
-	int r = pc_v4l2_ioctl(camera->device, VIDIOC_S_FMT, &format);
+	const int r = pc_v4l2_ioctl(camera->device, VIDIOC_S_FMT, &format);
 	if (r < 0) {
 		snprintf(why, why_size, "the camera's S_FMT: %s", pc_strerror(r));
 		return r;
 	}
-	uint32_t stride, size;
 	if (camera->node.mplane) {
 		test->format.width = format.fmt.pix_mp.width;
 		test->format.height = format.fmt.pix_mp.height;
-		stride = format.fmt.pix_mp.plane_fmt[0].bytesperline;
-		size = format.fmt.pix_mp.plane_fmt[0].sizeimage;
+		test->planes[0].stride = format.fmt.pix_mp.plane_fmt[0].bytesperline;
+		test->size = format.fmt.pix_mp.plane_fmt[0].sizeimage;
 	} else {
 		test->format.width = format.fmt.pix.width;
 		test->format.height = format.fmt.pix.height;
-		stride = format.fmt.pix.bytesperline;
-		size = format.fmt.pix.sizeimage;
+		test->planes[0].stride = format.fmt.pix.bytesperline;
+		test->size = format.fmt.pix.sizeimage;
 	}
-	test->planes[0].stride = stride;
-	test->size = size;
+	return 0;
+}
+
+/* The camera's first buffer as a dma-buf. */
+static int camera_export(
+	struct camera *camera, struct pc_v4l2_import_test *test, char *why, size_t why_size)
+{
+	int r = camera_set_format(camera, test, why, why_size);
+	if (r < 0) {
+		return r;
+	}
 	r = request_buffers(camera, V4L2_MEMORY_MMAP, 1);
 	if (r < 0) {
 		snprintf(
@@ -236,16 +339,16 @@ static int camera_export(
 	return 0;
 }
 
-static json_t *try_exported(const struct trial *trial, const struct pc_v4l2_node *node)
+static json_t *try_exported(const struct trial *trial)
 {
-	char why[PC_PROBE_TEXT_MAX] = "", format[PC_FRAME_FORMAT_TEXT] = "";
+	char why[PC_PROBE_TEXT_MAX] = "", format[PC_FRAME_FORMAT_TEXT] = "", name[128] = "";
 	struct camera camera;
 	struct pc_v4l2_import_test test = { .path = trial->device, .fd = -1 };
 	int r = camera_open(trial->memory, &camera, why, sizeof(why));
 	if (r < 0) {
-		return outcome(r, NULL, why);
+		return outcome(r, NULL, why, "");
 	}
-	r = choose_format(node, camera.node.out, camera.node.n_out, &test);
+	r = choose_format(trial, camera.node.out, camera.node.n_out, &test);
 	if (r < 0) {
 		snprintf(why, sizeof(why), "camera and device share no format");
 	} else {
@@ -253,15 +356,16 @@ static json_t *try_exported(const struct trial *trial, const struct pc_v4l2_node
 		pc_frame_format_text(&test.format, format);
 	}
 	if (test.fd >= 0) {
-		r = pc_v4l2_import_test(&test, why, sizeof(why));
+		r = hand_over(trial, &test, why, sizeof(why), name, sizeof(name));
 		close(test.fd);
 	}
 	camera_close(&camera, V4L2_MEMORY_MMAP);
-	return outcome(r, format[0] != '\0' ? format : NULL, why);
+	return outcome(r, format[0] != '\0' ? format : NULL, why, name);
 }
 
-/* Hands a buffer to the camera's own queue, at the format that the camera has. */
-static int camera_queue(struct camera *camera, int fd, size_t size, char *why, size_t why_size)
+/* Hands a buffer to the camera's own queue. */
+static int camera_queue(
+	struct camera *camera, const struct pc_v4l2_import_test *test, char *why, size_t why_size)
 {
 	int r = request_buffers(camera, V4L2_MEMORY_DMABUF, 1);
 	if (r < 0) {
@@ -269,76 +373,75 @@ static int camera_queue(struct camera *camera, int fd, size_t size, char *why, s
 			r == -EINVAL ? "the camera imports no dma-bufs" : pc_strerror(r));
 		return r == -EINVAL ? -ENOTSUP : r;
 	}
-	struct v4l2_plane plane = { .m.fd = fd, .length = (uint32_t)size };
+	struct v4l2_plane plane = { .m.fd = test->fd, .length = (uint32_t)test->size };
 	struct v4l2_buffer buffer = { .type = camera->type, .memory = V4L2_MEMORY_DMABUF };
 	if (camera->node.mplane) {
 		buffer.length = 1;
 		buffer.m.planes = &plane;
 	} else {
-		buffer.m.fd = fd;
-		buffer.length = (uint32_t)size;
+		buffer.m.fd = test->fd;
+		buffer.length = (uint32_t)test->size;
 	}
 	r = pc_v4l2_ioctl(camera->device, VIDIOC_QBUF, &buffer);
 	if (r < 0) {
-		snprintf(why, why_size, "the camera cannot map the buffer: %s", pc_strerror(r));
+		snprintf(why, why_size, "the camera cannot map the buffer: %s%s", pc_strerror(r),
+			r == -EFAULT ? ", as of memory that is not contiguous" : "");
 	}
 	return r;
 }
 
 static json_t *try_into_camera(const struct trial *trial)
 {
-	char why[PC_PROBE_TEXT_MAX] = "";
+	char why[PC_PROBE_TEXT_MAX] = "", format[PC_FRAME_FORMAT_TEXT] = "";
 	struct camera camera;
+	struct pc_v4l2_import_test test = { .fd = -1 };
 	int r = camera_open(trial->device, &camera, why, sizeof(why));
 	if (r < 0) {
-		return outcome(r, NULL, why);
+		return outcome(r, NULL, why, "");
 	}
-	const struct v4l2_format *format = &camera.before;
-	const uint32_t size = camera.node.mplane ? format->fmt.pix_mp.plane_fmt[0].sizeimage
-						 : format->fmt.pix.sizeimage;
-	char fourcc[5];
-	pc_probe_fourcc(
-		camera.node.mplane ? format->fmt.pix_mp.pixelformat : format->fmt.pix.pixelformat,
-		fourcc);
-	struct pc_allocator *allocator = NULL;
-	int fd = -1;
-	r = create_allocator(trial, why, sizeof(why), &allocator);
+	/* The encoder's own buffers are of a format that it takes. */
+	struct trial chooser = {
+		.taker = trial->kind == MEMORY_ENCODER ? TAKER_M2M : TAKER_CAMERA,
+	};
+	snprintf(chooser.device, sizeof(chooser.device), "%.63s", trial->memory);
+	r = choose_format(&chooser, camera.node.out, camera.node.n_out, &test);
+	if (r < 0) {
+		snprintf(why, sizeof(why), "it has no format in common with those behind it");
+	} else {
+		r = camera_set_format(&camera, &test, why, sizeof(why));
+		pc_frame_format_text(&test.format, format);
+	}
+	struct buffer buffer = { .fd = -1 };
+	const size_t wanted = test.size;
 	if (r == 0) {
-		r = pc_allocator_dmabuf(allocator, size, &fd);
-		if (r < 0) {
-			snprintf(why, sizeof(why), "no buffer of %u bytes: %s", size,
-				pc_strerror(r));
-		}
+		r = buffer_init(trial, &test, &buffer, why, sizeof(why));
+	}
+	if (r == 0 && test.size < wanted) {
+		r = -EMSGSIZE;
+		snprintf(why, sizeof(why), "the camera wants %zu bytes, the buffer has %zu", wanted,
+			test.size);
 	}
 	if (r == 0) {
-		r = camera_queue(&camera, fd, size, why, sizeof(why));
+		r = camera_queue(&camera, &test, why, sizeof(why));
 	}
 	camera_close(&camera, V4L2_MEMORY_DMABUF);
-	if (fd >= 0) {
-		close(fd);
-	}
-	pc_allocator_destroy(allocator);
-	return outcome(r, fourcc, why);
+	buffer_finish(&buffer);
+	return outcome(r, format[0] != '\0' ? format : NULL, why, "");
 }
 
 /* In the child. */
 static json_t *try_import(const void *data)
 {
 	const struct trial *trial = data;
-	if (trial->into_camera) {
+	if (trial->taker == TAKER_CAMERA) {
 		return try_into_camera(trial);
 	}
-	struct pc_v4l2_node node;
-	const int r = open_node(trial->device, &node);
-	if (r < 0) {
-		return outcome(r, NULL, pc_strerror(r));
-	}
-	return trial->kind == MEMORY_CAMERA ? try_exported(trial, &node)
-					    : try_allocated(trial, &node);
+	return trial->kind == MEMORY_CAMERA ? try_exported(trial) : try_allocated(trial);
 }
 
-/* The paths of what is usable: nodes of a role, or (NULL) memory that gives. */
-static unsigned list_paths(const json_t *from, const char *role, const char **paths)
+/* The paths of those among `from` that have this role, or (NULL) that `key` is true of. */
+static unsigned list_paths(
+	const json_t *from, const char *role, const char *key, const char **paths)
 {
 	unsigned n = 0;
 	size_t i;
@@ -348,7 +451,7 @@ static unsigned list_paths(const json_t *from, const char *role, const char **pa
 		const char *path = json_string_value(json_object_get(entry, "path"));
 		const char *is = json_string_value(json_object_get(entry, "role"));
 		const bool fits = role != NULL ? is != NULL && strcmp(is, role) == 0
-					       : json_is_true(json_object_get(entry, "gives"));
+					       : json_is_true(json_object_get(entry, key));
 		if (fits && path != NULL && n < PC_PROBE_DEVICES_MAX) {
 			paths[n++] = path;
 		}
@@ -356,8 +459,13 @@ static unsigned list_paths(const json_t *from, const char *role, const char **pa
 	return n;
 }
 
-static void try_one(json_t *imports, enum memory_kind kind, const char *memory, const char *device,
-	const char *role)
+struct memories {
+	unsigned n[4]; /* by enum memory_kind */
+	const char *paths[4][PC_PROBE_DEVICES_MAX];
+};
+
+static void try_one(json_t *imports, enum memory_kind kind, const char *memory, enum taker taker,
+	const char *device, const char *role)
 {
 	static const char *const kinds[] = {
 		[MEMORY_CAMERA] = "camera's own buffers (EXPBUF)",
@@ -365,7 +473,7 @@ static void try_one(json_t *imports, enum memory_kind kind, const char *memory, 
 		[MEMORY_HEAP] = "dma-heap",
 		[MEMORY_DRM] = "DRM dumb buffers",
 	};
-	struct trial trial = { .kind = kind, .into_camera = strcmp(role, "camera") == 0 };
+	struct trial trial = { .kind = kind, .taker = taker };
 	snprintf(trial.memory, sizeof(trial.memory), "%s", memory);
 	snprintf(trial.device, sizeof(trial.device), "%s", device);
 	json_t *answer = pc_probe_ask(IMPORT_LIMIT_MS, try_import, &trial);
@@ -376,31 +484,74 @@ static void try_one(json_t *imports, enum memory_kind kind, const char *memory, 
 	json_array_append_new(imports, answer);
 }
 
+static void try_all(json_t *imports, const struct memories *memories, enum taker taker,
+	const char *device, const char *role)
+{
+	for (unsigned kind = 0; kind < 4; kind++) {
+		/* A camera that fills another camera's buffers serves nobody. */
+		if (kind == MEMORY_CAMERA && taker == TAKER_CAMERA) {
+			continue;
+		}
+		for (unsigned i = 0; i < memories->n[kind]; i++) {
+			try_one(imports, (enum memory_kind)kind, memories->paths[kind][i], taker,
+				device, role);
+		}
+	}
+}
+
 json_t *pc_probe_imports(const json_t *video, const json_t *heaps, const json_t *drm)
 {
-	static const char *const roles[] = { "encoder", "scaler", "camera" };
-	const char *memory[4][PC_PROBE_DEVICES_MAX];
-	unsigned n_memory[4];
-	n_memory[MEMORY_CAMERA] = list_paths(video, "camera", memory[MEMORY_CAMERA]);
-	n_memory[MEMORY_ENCODER] = list_paths(video, "encoder", memory[MEMORY_ENCODER]);
-	n_memory[MEMORY_HEAP] = list_paths(heaps, NULL, memory[MEMORY_HEAP]);
-	n_memory[MEMORY_DRM] = list_paths(drm, NULL, memory[MEMORY_DRM]);
+	static const struct {
+		const char *role;
+		enum taker taker;
+	} takers[] = {
+		{ "encoder", TAKER_M2M },
+		{ "scaler", TAKER_M2M },
+		{ "camera", TAKER_CAMERA },
+	};
+	const char *devices[PC_PROBE_DEVICES_MAX];
+	struct memories memories;
+	memories.n[MEMORY_CAMERA] =
+		list_paths(video, "camera", NULL, memories.paths[MEMORY_CAMERA]);
+	memories.n[MEMORY_ENCODER] =
+		list_paths(video, "encoder", NULL, memories.paths[MEMORY_ENCODER]);
+	memories.n[MEMORY_HEAP] = list_paths(heaps, NULL, "gives", memories.paths[MEMORY_HEAP]);
+	memories.n[MEMORY_DRM] = list_paths(drm, NULL, "gives", memories.paths[MEMORY_DRM]);
 	json_t *imports = json_array();
-	for (size_t role = 0; role < sizeof(roles) / sizeof(roles[0]); role++) {
-		const char *devices[PC_PROBE_DEVICES_MAX];
-		const unsigned n = list_paths(video, roles[role], devices);
-		for (unsigned i = 0; i < n; i++) {
-			for (unsigned kind = 0; kind < 4; kind++) {
-				/* A camera that fills another camera's buffers serves nobody. */
-				if (kind == MEMORY_CAMERA && strcmp(roles[role], "camera") == 0) {
-					continue;
-				}
-				for (unsigned k = 0; k < n_memory[kind]; k++) {
-					try_one(imports, (enum memory_kind)kind, memory[kind][k],
-						devices[i], roles[role]);
-				}
-			}
+	for (size_t i = 0; i < sizeof(takers) / sizeof(takers[0]); i++) {
+		const unsigned n = list_paths(video, takers[i].role, NULL, devices);
+		for (unsigned k = 0; k < n; k++) {
+			try_all(imports, &memories, takers[i].taker, devices[k], takers[i].role);
+		}
+	}
+	const unsigned n = list_paths(drm, NULL, "prime_import", devices);
+	for (unsigned i = 0; i < n; i++) {
+		if (strstr(devices[i], "/card") != NULL) {
+			try_all(imports, &memories, TAKER_GPU, devices[i], "GPU");
 		}
 	}
 	return imports;
+}
+
+json_t *pc_probe_gpu(const json_t *imports)
+{
+	const json_t *refusal = NULL;
+	size_t i;
+	json_t *import;
+	json_array_foreach(imports, i, import)
+	{
+		const char *role = json_string_value(json_object_get(import, "role"));
+		if (role == NULL || strcmp(role, "GPU") != 0) {
+			continue;
+		}
+		json_t *name = json_object_get(import, "name");
+		if (name != NULL) {
+			return json_pack("{s:O}", "renderer", name);
+		}
+		json_t *why = json_object_get(import, "why");
+		why = why != NULL ? why : json_object_get(import, "error");
+		refusal = refusal != NULL ? refusal : why;
+	}
+	return refusal != NULL ? json_pack("{s:O}", "error", refusal)
+			       : json_pack("{s:s}", "error", "none that could be tried");
 }

@@ -49,10 +49,12 @@ json_t *pc_probe_files(void); /* [{"path", "mode", "owner", "group", "access"}] 
 json_t *pc_probe_video(void); /* [{"path", "driver", "role", ...}] */
 json_t *pc_probe_heaps(void); /* [{"path", "gives", "error"}] */
 json_t *pc_probe_drm(void); /* [{"path", "driver", ...}] */
-json_t *pc_probe_gpu(void); /* {"renderer"} or {"error"} */
 
 /* [{"memory", "device", "role", "ok", "errno", "why"}]; `video`, `heaps`, `drm` as above. */
 json_t *pc_probe_imports(const json_t *video, const json_t *heaps, const json_t *drm);
+
+/* {"renderer"} or {"error"}: the GPU that took something, else why none did. */
+json_t *pc_probe_gpu(const json_t *imports);
 
 /* Did such an import work? NULL: any. */
 bool pc_probe_import_worked(

@@ -1,8 +1,7 @@
-/* petcamd/probe_memory.c - where frame buffers can come from: dma-heaps and DRM nodes; and the GPU. */
+/* petcamd/probe_memory.c - where frame buffers can come from: dma-heaps and DRM nodes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 #include <xf86drm.h>
 
@@ -66,7 +65,7 @@ json_t *pc_probe_heaps(void)
 	json_t *heaps = json_array();
 	for (unsigned i = 0; i < n; i++) {
 		char path[96];
-		snprintf(path, sizeof(path), "/dev/dma_heap/%s", names[i].text);
+		snprintf(path, sizeof(path), "/dev/dma_heap/%.63s", names[i].text);
 		json_t *heap = pc_probe_ask(MEMORY_LIMIT_MS, ask_heap, path);
 		json_object_set_new(heap, "path", pc_probe_text(path));
 		json_object_set_new(
@@ -138,7 +137,7 @@ json_t *pc_probe_drm(void)
 			continue;
 		}
 		char path[96];
-		snprintf(path, sizeof(path), "/dev/dri/%s", names[i].text);
+		snprintf(path, sizeof(path), "/dev/dri/%.63s", names[i].text);
 		json_t *node = pc_probe_ask(MEMORY_LIMIT_MS, ask_drm, path);
 		json_object_set_new(node, "path", pc_probe_text(path));
 		json_array_append_new(nodes, node);

@@ -112,49 +112,42 @@ static void sizes_text(const json_t *sizes, char text[static LINE_TEXT_MAX])
 	}
 }
 
-/* Formats that have the same sizes share a line. */
+/* What stands behind a format's name: sizes, and alignments. */
+static void format_text(const json_t *format, char text[static LINE_TEXT_MAX])
+{
+	sizes_text(json_object_get(format, "sizes"), text);
+	const char *size;
+	json_t *align;
+	json_object_foreach(json_object_get(format, "line_alignment"), size, align)
+	{
+		append(text, "%sat %s lines of a multiple of %lld bytes",
+			text[0] != '\0' ? "; " : "", size, (long long)json_integer_value(align));
+	}
+}
+
+/* Formats of which the same is to be said share a line. */
 static void print_formats(FILE *out, const char *verb, const json_t *formats)
 {
-	char sizes[LINE_TEXT_MAX], others[LINE_TEXT_MAX], names[LINE_TEXT_MAX];
+	char text[LINE_TEXT_MAX], other[LINE_TEXT_MAX], names[LINE_TEXT_MAX];
 	const size_t n = json_array_size(formats);
 	for (size_t i = 0; i < n; i++) {
-		const json_t *first = json_array_get(formats, i);
-		const json_t *aligns = json_object_get(first, "line_alignment");
+		format_text(json_array_get(formats, i), text);
 		bool told = false;
-		for (size_t k = 0; k < i && !told; k++) {
-			const json_t *before = json_array_get(formats, k);
-			told = json_equal(json_object_get(before, "sizes"),
-				       json_object_get(first, "sizes")) &&
-			       json_equal(json_object_get(before, "line_alignment"), aligns);
-		}
-		if (told) {
-			continue;
-		}
-		sizes_text(json_object_get(first, "sizes"), sizes);
 		names[0] = '\0';
-		for (size_t k = i; k < n; k++) {
-			const json_t *other = json_array_get(formats, k);
-			sizes_text(json_object_get(other, "sizes"), others);
-			if (strcmp(sizes, others) == 0 &&
-				(aligns == NULL) ==
-					(json_object_get(other, "line_alignment") == NULL) &&
-				(aligns == NULL ||
-					json_equal(json_object_get(other, "line_alignment"),
-						aligns))) {
+		for (size_t k = 0; k < n && !told; k++) {
+			const json_t *format = json_array_get(formats, k);
+			format_text(format, other);
+			if (strcmp(text, other) == 0) {
+				told = k < i;
 				append(names, "%s%s%s", names[0] != '\0' ? ", " : "",
-					text_of(other, "fourcc"),
-					is_set(other, "known") ? "" : "*");
+					text_of(format, "fourcc"),
+					is_set(format, "known") ? "" : "*");
 			}
 		}
-		fprintf(out, "      %s %s%s%s", verb, names, sizes[0] != '\0' ? ": " : "", sizes);
-		const char *size;
-		json_t *align;
-		json_object_foreach((json_t *)aligns, size, align)
-		{
-			fprintf(out, "; at %s lines of a multiple of %lld bytes", size,
-				(long long)json_integer_value(align));
+		if (!told) {
+			fprintf(out, "      %s %s%s%s\n", verb, names, text[0] != '\0' ? ": " : "",
+				text);
 		}
-		fputc('\n', out);
 	}
 }
 

@@ -173,8 +173,8 @@ static json_t *format_entry(struct pc_v4l2 *device, uint32_t pixelformat, bool r
 {
 	char fourcc[5];
 	pc_probe_fourcc(pixelformat, fourcc);
-	json_t *entry = json_pack(
-		"{s:s, s:b}", "fourcc", fourcc, "known", pc_v4l2_to_drm(pixelformat) != 0);
+	json_t *entry = json_pack("{s:s, s:b}", "fourcc", fourcc, "known",
+		pc_v4l2_to_drm(pixelformat) != 0 || pixelformat == V4L2_PIX_FMT_H264);
 	json_object_set_new(entry, "sizes", frame_sizes(device, pixelformat, rates));
 	return entry;
 }
