@@ -18,6 +18,7 @@ static const uint32_t convertible[] = {
 	DRM_FORMAT_UYVY,
 	V4L2_PIX_FMT_MJPEG,
 };
+#define ALIGN_ANY 64 /* of lines, bytes: what all devices known are pleased with */
 #define N_CONVERTIBLE (sizeof(convertible) / sizeof(convertible[0]))
 
 static void add(struct pc_capture_wish *wishes, unsigned *n, uint32_t fourcc, uint32_t align)
@@ -102,17 +103,17 @@ int pc_camera_wishes_make(const struct pc_source_config *config, char *why, size
 	struct pc_input_format scaled[PC_CAMERA_WISHES_MAX];
 	struct pc_camera_wishes wishes = { .n_direct = 0 };
 	bool scaler_dmabuf = false;
-	const unsigned n_coded = pc_encoder_inputs(config->encoder, config->encoder_device,
-		camera->width, camera->height, coded, PC_CAMERA_WISHES_MAX, &wishes.dmabuf);
+	unsigned n_coded = pc_encoder_inputs(config->encoder, config->encoder_device, camera->width,
+		camera->height, coded, PC_CAMERA_WISHES_MAX, &wishes.dmabuf);
 	const unsigned n_scaled =
 		config->scaler == NULL
 			? 0
 			: pc_scaler_inputs(config->scaler, config->scaler_device, camera->width,
 				  camera->height, scaled, PC_CAMERA_WISHES_MAX, &scaler_dmabuf);
 	if (n_coded == 0) {
-		snprintf(why, why_size, "no encoder \"%s\" for %ux%u is here", config->encoder,
-			camera->width, camera->height);
-		return -EINVAL;
+		/* None at this moment: what every encoder takes. It is the encoder's to say. */
+		coded[n_coded++] = (struct pc_input_format){ DRM_FORMAT_NV12, ALIGN_ANY };
+		coded[n_coded++] = (struct pc_input_format){ DRM_FORMAT_YUV420, ALIGN_ANY };
 	}
 	for (unsigned i = 0; i < n_coded; i++) {
 		const struct pc_input_format *other = find(scaled, n_scaled, coded[i].fourcc);

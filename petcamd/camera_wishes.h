@@ -24,8 +24,7 @@ struct pc_camera_wishes {
 	char encoder[PC_V4L2_PATH_MAX]; /* its node then */
 };
 
-/* 0; -EINVAL, `why` filled: no encoder, or the setting "format" names none that can be
- * used. */
+/* 0; -EINVAL, `why` filled: the setting "format" names none that can be used. */
 int pc_camera_wishes_make(const struct pc_source_config *config, char *why, size_t why_size,
 	struct pc_camera_wishes *ret_wishes);
 

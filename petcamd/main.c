@@ -25,6 +25,7 @@
 #include "core/loop.h"
 #include "http/server.h"
 #include "petcamd/alerts.h"
+#include "petcamd/camera_alerts.h"
 #include "petcamd/pipeline.h"
 #include "petcamd/ready_file.h"
 #include "petcamd/seeing.h"
@@ -64,6 +65,7 @@ struct daemon {
 	struct pc_http_server *http;
 	struct pc_seeing *seeing;
 	struct pc_alerts *alerts;
+	struct pc_camera_alerts *camera_alerts;
 	unsigned n_cameras;
 	struct camera cameras[PC_SETTINGS_CAMERAS_MAX];
 };
@@ -285,9 +287,17 @@ static int create_http(struct daemon *d)
 	return 0;
 }
 
+static void get_trouble(void *data, struct pc_pipeline_trouble *ret_trouble)
+{
+	pc_pipeline_get_trouble(data, ret_trouble);
+}
+
 static int start_cameras(struct daemon *d)
 {
 	int r = pc_seeing_create(&d->settings, d->storage, d->health, &d->seeing);
+	if (r == 0) {
+		r = pc_camera_alerts_create(d->loop, d->storage, &d->camera_alerts);
+	}
 	if (r < 0) {
 		return r;
 	}
@@ -300,6 +310,11 @@ static int start_cameras(struct daemon *d)
 			return r;
 		}
 		pc_pipeline_set_seeing(camera->pipeline, seeing);
+		r = pc_camera_alerts_add(
+			d->camera_alerts, d->settings.cameras[i].id, get_trouble, camera->pipeline);
+		if (r < 0) {
+			return r;
+		}
 		r = pc_pipeline_start(camera->pipeline);
 		if (r < 0) {
 			return r;
@@ -363,6 +378,7 @@ static int start(struct daemon *d)
 static void stop(struct daemon *d)
 {
 	pc_alerts_destroy(d->alerts);
+	pc_camera_alerts_destroy(d->camera_alerts);
 	for (unsigned i = 0; i < d->n_cameras; i++) {
 		pc_pipeline_stop(d->cameras[i].pipeline);
 	}

@@ -22,10 +22,13 @@
 
 #define BACKOFF_FIRST_NS (PC_NS_PER_S / 2)
 #define BACKOFF_MAX_NS (15 * PC_NS_PER_S)
+#define BACKOFF_ABSENT_NS PC_NS_PER_S /* while there is none: to look costs nothing */
 /* An encoder that gave packets for so long has earned a fresh start. */
 #define WELL_NS (30 * PC_NS_PER_S)
 #define DEVICE_WAIT_MIN_NS (60 * PC_NS_PER_S)
 #define DEVICE_WAIT_MAX_NS (3600 * PC_NS_PER_S)
+/* A device that is gone has not failed: it is looked for, and taken when it is there. */
+#define DEVICE_LOOK_NS (2 * PC_NS_PER_S)
 
 static bool is_auto(const struct pc_pipeline *p)
 {
@@ -73,6 +76,7 @@ void pc_coder_close(struct pc_pipeline *p)
 static void stand_in(struct pc_coder *coder, int64_t now_ns, const char *reason)
 {
 	coder->software = true;
+	coder->device_gone = false;
 	snprintf(coder->device_reason, sizeof(coder->device_reason), "%s", reason);
 	coder->device_retry_ns = now_ns + coder->device_wait_ns;
 	coder->device_wait_ns = coder->device_wait_ns * 2 > DEVICE_WAIT_MAX_NS
@@ -178,7 +182,8 @@ static void say_well(struct pc_pipeline *p, const struct pc_packet *packet)
 	}
 	if (coder->software) {
 		pc_health_set(p->health, coder->part, PC_HEALTH_DEGRADED,
-			"%s in the place of the hardware, which is tried again later: %.120s",
+			"%s encodes in the place of the hardware, which is tried again later: "
+			"%.110s",
 			pc_encoder_name(coder->encoder), coder->device_reason);
 	} else {
 		pc_health_set(p->health, coder->part, PC_HEALTH_OK, NULL);
@@ -263,20 +268,36 @@ static int open_muxer(struct pc_pipeline *p, const struct pc_source_info *info)
 	return pc_muxer_create(&config, &p->coder.muxer);
 }
 
-/* "auto" opened software although a device is there: it would not open. */
-static void check_choice(struct pc_pipeline *p, const struct pc_source_info *info)
+static bool device_is_there(const struct pc_pipeline *p)
+{
+	const char *path = p->settings->encoder.device;
+	struct pc_input_format format;
+	bool dmabuf = false;
+	return pc_encoder_inputs("auto", path, p->camera->width, p->camera->height, &format, 1,
+		       &dmabuf) > 0 &&
+	       dmabuf;
+}
+
+/* "auto" opened software although a device is there, or was: it would not open, or is gone. */
+static void check_choice(struct pc_pipeline *p)
 {
 	struct pc_coder *coder = &p->coder;
 	coder->is_device = strncmp(pc_encoder_name(coder->encoder), "/dev/", 5) == 0;
-	if (coder->is_device || coder->software || !is_auto(p)) {
+	if (coder->is_device) {
+		coder->had_device = true;
 		return;
 	}
-	struct pc_input_format format;
-	bool dmabuf = false;
-	const unsigned n = pc_encoder_inputs("auto", p->settings->encoder.device,
-		info->format.width, info->format.height, &format, 1, &dmabuf);
-	if (n > 0 && dmabuf) {
-		stand_in(coder, pc_clock_now_ns(), "it did not open");
+	if (coder->software || !is_auto(p)) {
+		return;
+	}
+	const int64_t now_ns = pc_clock_now_ns();
+	if (device_is_there(p)) {
+		stand_in(coder, now_ns, "it did not open");
+	} else if (coder->had_device) {
+		stand_in(coder, now_ns, "it is gone");
+		coder->device_gone = true;
+		coder->device_wait_ns = DEVICE_WAIT_MIN_NS;
+		coder->device_retry_ns = now_ns + DEVICE_LOOK_NS;
 	}
 }
 
@@ -314,7 +335,7 @@ int pc_coder_open(struct pc_pipeline *p)
 		arm_backoff(coder);
 		return r;
 	}
-	check_choice(p, info);
+	check_choice(p);
 	coder->state = PC_CODER_OPEN;
 	coder->well = false;
 	coder->well_since_ns = 0;
@@ -388,6 +409,10 @@ void pc_coder_watch(struct pc_pipeline *p, int64_t now_ns)
 		return;
 	}
 	if (coder->software && now_ns >= coder->device_retry_ns) {
+		if (coder->device_gone && !device_is_there(p)) {
+			coder->device_retry_ns = now_ns + DEVICE_LOOK_NS;
+			return;
+		}
 		try_device(p);
 		return;
 	}

@@ -55,6 +55,8 @@ struct pc_coder {
 
 	/* Hardware that fails again and again, see pipeline_coder.c. */
 	bool is_device;
+	bool had_device; /* ever */
+	bool device_gone; /* it stands in for one that is not there */
 	unsigned n_strikes;
 	int64_t strikes_ns[PC_CODER_STRIKES];
 	bool software; /* takes the hardware's place */
