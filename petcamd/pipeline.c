@@ -22,8 +22,9 @@
 #define BACKOFF_ABSENT_NS PC_NS_PER_S
 /* A camera may need so long for its first picture: sensors start, exposure settles. */
 #define FIRST_FRAME_MAX_NS (5 * PC_NS_PER_S)
-/* A source that ran for so long has earned a short back-off again. */
-#define BACKOFF_RESET_NS (30 * PC_NS_PER_S)
+/* A source that gave pictures for so long has earned a short back-off again: it is for what
+ * does not come up at all. */
+#define BACKOFF_RESET_NS PC_NS_PER_S
 /* How often the demo that stands in looks for a camera. */
 #define RESOLVE_NS (10 * PC_NS_PER_S)
 /* Fragments that live in the window, in recordings under way and with viewers: at least. */
@@ -83,8 +84,8 @@ void pc_pipeline_fail(struct pc_pipeline *p, int err)
 	if (p->state == PC_PIPELINE_DRAINING) {
 		return; /* the file would begin again: the watchdog ends it */
 	}
-	const int64_t now_ns = pc_clock_now_ns();
-	if (p->state == PC_PIPELINE_OPEN && now_ns - p->opened_ns > BACKOFF_RESET_NS) {
+	const int64_t last_ns = atomic_load_explicit(&p->stats.last_frame_ns, memory_order_relaxed);
+	if (p->state == PC_PIPELINE_OPEN && last_ns - p->opened_ns > BACKOFF_RESET_NS) {
 		p->backoff_ns = BACKOFF_MIN_NS;
 	}
 	p->backoff_max_ns = err == -ENODEV || err == -ENOENT || err == -ENXIO ? BACKOFF_ABSENT_NS
@@ -225,6 +226,7 @@ static void open_all(struct pc_pipeline *p)
 	p->next_scale_ns = 0;
 	p->scaler_failures = 0;
 	p->scaler_retry_ns = 0;
+	p->scaler_backoff_ns = 0;
 	p->opened_ns = pc_clock_now_ns();
 	p->state = PC_PIPELINE_OPEN;
 	if (pc_coder_open(p) == -EINVAL && p->coder.software) {

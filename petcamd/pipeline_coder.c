@@ -23,8 +23,9 @@
 #define BACKOFF_FIRST_NS (PC_NS_PER_S / 2)
 #define BACKOFF_MAX_NS (15 * PC_NS_PER_S)
 #define BACKOFF_ABSENT_NS PC_NS_PER_S /* while there is none: to look costs nothing */
-/* An encoder that gave packets for so long has earned a fresh start. */
-#define WELL_NS (30 * PC_NS_PER_S)
+/* An encoder that gave packets for so long has earned a fresh start: the back-off is for what
+ * does not come up at all. */
+#define WELL_NS PC_NS_PER_S
 #define DEVICE_WAIT_MIN_NS (60 * PC_NS_PER_S)
 #define DEVICE_WAIT_MAX_NS (3600 * PC_NS_PER_S)
 /* A device that is gone has not failed: it is looked for, and taken when it is there. */
@@ -120,7 +121,6 @@ static void fail(struct pc_pipeline *p, const char *format, ...)
 	const int64_t now_ns = pc_clock_now_ns();
 	if (coder->well_since_ns != 0 && now_ns - coder->well_since_ns > WELL_NS) {
 		coder->backoff_ns = 0;
-		coder->failures = 0;
 	}
 	coder->failures++;
 	coder->well = false;
@@ -416,10 +416,11 @@ void pc_coder_watch(struct pc_pipeline *p, int64_t now_ns)
 		try_device(p);
 		return;
 	}
-	if (coder->is_device && coder->well_since_ns != 0 &&
-		now_ns - coder->well_since_ns > PC_CODER_STRIKES_NS) {
-		coder->device_wait_ns = DEVICE_WAIT_MIN_NS;
+	if (coder->well_since_ns != 0 && now_ns - coder->well_since_ns > PC_CODER_STRIKES_NS) {
 		coder->failures = 0;
+		if (coder->is_device) {
+			coder->device_wait_ns = DEVICE_WAIT_MIN_NS;
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ struct pc_coder {
 	int64_t backoff_ns;
 	int64_t released_ns; /* when an encoder let go of its frames last */
 	bool well; /* what the board says, beside the failures */
-	unsigned failures; /* since the last time that it ran well for long */
+	unsigned failures; /* since it last ran well for a minute */
 	char reason[PC_HEALTH_TEXT_MAX]; /* of the last failure; "": none */
 	int64_t well_since_ns; /* of the first packet; 0: none yet */
 
@@ -109,6 +109,7 @@ struct pc_pipeline {
 	int64_t next_scale_ns;
 	int64_t scale_interval_ns;
 	int64_t scaler_retry_ns; /* where there is none: when to try next */
+	int64_t scaler_backoff_ns;
 	unsigned scaler_failures; /* since the source was opened */
 	bool scaler_failed; /* to be closed by the watchdog */
 	bool scaling_well;

@@ -9,8 +9,8 @@
 #include "core/clock.h"
 #include "core/log.h"
 
-/* A scaler that did not open is tried again so often. */
-#define RETRY_NS (15 * PC_NS_PER_S)
+#define BACKOFF_FIRST_NS (PC_NS_PER_S / 2)
+#define BACKOFF_MAX_NS (15 * PC_NS_PER_S)
 #define FAILURES_MAX 3
 #define BUFFERS 4 /* small frames: one being looked at, one waiting, one in the making */
 
@@ -57,6 +57,15 @@ static const char *choose(const struct pc_pipeline *p)
 										 : choice;
 }
 
+static void back_off(struct pc_pipeline *p, int64_t now_ns)
+{
+	p->scaler_retry_ns = now_ns + p->scaler_backoff_ns;
+	p->scaler_backoff_ns = p->scaler_backoff_ns == 0 ? BACKOFF_FIRST_NS
+			       : p->scaler_backoff_ns * 2 > BACKOFF_MAX_NS
+				       ? BACKOFF_MAX_NS
+				       : p->scaler_backoff_ns * 2;
+}
+
 void pc_pipeline_scaler_open(struct pc_pipeline *p)
 {
 	if (p->seeing == NULL) {
@@ -80,7 +89,10 @@ void pc_pipeline_scaler_open(struct pc_pipeline *p)
 		/* Live view goes on without events; the owner is told. */
 		pc_health_set(p->health, p->scaler_part, PC_HEALTH_DEGRADED,
 			"no scaler: %s; no events are seen until one opens", pc_strerror(r));
-		p->scaler_retry_ns = r == -EINVAL ? INT64_MAX : pc_clock_now_ns() + RETRY_NS;
+		back_off(p, pc_clock_now_ns());
+		if (r == -EINVAL) { /* not for these pictures: others come with the next source */
+			p->scaler_retry_ns = INT64_MAX;
+		}
 		return;
 	}
 	pc_counter_add(&p->stats.scaler_opens, 1);
@@ -116,11 +128,12 @@ void pc_pipeline_scaler_watch(struct pc_pipeline *p, int64_t now_ns)
 		p->scaler_failed = true;
 	}
 	if (p->scaler_failed) {
-		/* At once if it ran, else it would be opened at every look. */
-		const bool ran = p->scaling_well;
 		p->scaler_failures++;
+		if (p->scaling_well) { /* at once, if it ran */
+			p->scaler_backoff_ns = 0;
+		}
 		pc_pipeline_scaler_close(p);
-		p->scaler_retry_ns = ran ? now_ns : now_ns + RETRY_NS;
+		back_off(p, now_ns);
 	}
 	if (p->scaler == NULL && now_ns >= p->scaler_retry_ns) {
 		pc_pipeline_scaler_open(p);
