@@ -1,4 +1,4 @@
-# uml.sh - sourced by vpi: one session of User Mode Linux.
+# session.sh - sourced by vpi: one session, whatever the kernel runs on.
 
 # The kernel has this long beyond the command's limit to start, load modules and power off.
 beyond_limit=45
@@ -20,7 +20,7 @@ session_open() {
             ${!TSAN_*} ${!MALLOC_*}; do
             [ -z "${!name+set}" ] || echo "export $name=${!name@Q}"
         done
-        echo "export TMPDIR=/tmp VPI=uml PETCAM_VPI_SLOW=${PETCAM_VPI_SLOW:-1}"
+        echo "export TMPDIR=/tmp VPI=$machine PETCAM_VPI_SLOW=$slow"
         for name in "${environment[@]}"; do
             local value=${name#*=}
             echo "export ${name%%=*}=${value@Q}"
@@ -34,11 +34,13 @@ session_open() {
         if [ /proc/self/fd/1 -ef /proc/self/fd/2 ]; then echo "joined=1"; else echo "joined="; fi
     } >"$session/options"
     [ ${#shares[@]} -eq 0 ] || printf '%s\n' "${shares[@]}" >"$session/shares"
-    touch "$session"/{shares,stdout,stderr,console}
+    [ ${#shown[@]} -eq 0 ] || printf '%s\n' "${shown[@]}" >"$session/shown"
+    touch "$session"/{shares,shown,stdout,stderr,console}
     cp "$here/guest/start" "$session/start"
 }
 
-session_boot() {
+# uml_command: sets `boot` to what runs the kernel.
+uml_command() {
     local room parent=$session_parent
     # The guest's memory is a file, of which only what is touched takes room.
     room=$(df -Pm "$parent" | awk 'NR == 2 { print $4 }')
@@ -47,10 +49,14 @@ session_boot() {
         [ "$(df -Pm "$parent" | awk 'NR == 2 { print $4 }')" -ge "$memory" ] ||
             skip "no $memory MB free in $session_parent or $parent for the memory of the virtual Pi"
     fi
-    TMPDIR=$parent timeout --signal=KILL $((limit + beyond_limit)) \
-        "$kernel/linux" "mem=${memory}M" rootfstype=hostfs rootflags=/ ro \
-        "init=$here/guest/init-uml" con0=fd:0,fd:1 con=null loglevel=6 panic=-1 \
-        "vpi.session=$session" </dev/null >"$session/console" 2>&1 &
+    boot=(env "TMPDIR=$parent" "$kernel/linux" "mem=${memory}M" rootfstype=hostfs rootflags=/ ro
+        "init=$here/guest/init-uml" con0=fd:0,fd:1 con=null loglevel=6 panic=-1
+        "vpi.session=$session")
+}
+
+session_boot() {
+    timeout --signal=KILL $((limit + beyond_limit)) "${boot[@]}" \
+        </dev/null >"$session/console" 2>&1 &
     pid=$!
     tail -c +1 -s 0.1 "--pid=$pid" -f "$session/stdout" 2>/dev/null &
     local out=$!
