@@ -25,7 +25,7 @@
 #include "hwaccel/v4l2_node_internal.h"
 #include "v4l2/m2m.h"
 
-#define IN_DEVICE 3 /* one being encoded, one waiting, one on its way back */
+#define IN_DEVICE 4 /* more would only wait */
 #define IN_BUFFERS 16 /* different ones that keep their import */
 #define OUT_BUFFERS 4
 #define OUT_SIZE_MIN (3u << 19) /* 1.5 MiB: smaller ones fragment on the Pi (linux#5232) */
@@ -153,8 +153,10 @@ static void reopen(struct v4l2_encoder *encoder)
 	}
 	if (!encoder->grown) {
 		encoder->grown = true;
-		pc_warn("%s: a frame did not fit into %zu bytes; opened again with %zu",
-			encoder->name, size, pc_m2m_out_size(encoder->m2m));
+		const size_t now = pc_m2m_out_size(encoder->m2m);
+		pc_warn("%s: a frame did not come out whole; opened again, with buffers of %zu bytes "
+			"(before: %zu)",
+			encoder->name, now, size);
 	}
 }
 
