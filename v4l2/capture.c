@@ -300,10 +300,11 @@ static int identify(
 		return capture_explain(why, r, "%s: QUERYCAP: %s", path, strerror(-r));
 	}
 	if (found.role != PC_V4L2_CAMERA) {
-		const char *role = found.role == PC_V4L2_OTHER ? "something else"
-							       : pc_v4l2_role_name(found.role);
-		return capture_explain(
-			why, -ENODEV, "%s is no camera but %s (%s)", path, role, found.card);
+		const char *article = found.role == PC_V4L2_OTHER   ? "some " :
+				      found.role == PC_V4L2_ENCODER ? "an " :
+								      "a ";
+		return capture_explain(why, -ENODEV, "%s is no camera but %s%s (%s)", path, article,
+			pc_v4l2_role_name(found.role), found.card);
 	}
 	node->type = (found.caps & V4L2_CAP_VIDEO_CAPTURE) != 0
 			     ? V4L2_BUF_TYPE_VIDEO_CAPTURE

@@ -374,7 +374,7 @@ static int try_offer(struct capture_node *node, const struct offer *offer,
 	const struct pc_capture_wish *wish, const struct reach *reach, struct pc_capture_info *info,
 	const struct capture_why *why)
 {
-	struct answer answer;
+	struct answer answer = { 0 };
 	const int r =
 		set_format(node, offer->pixelformat, reach, wished_stride(wish, reach), &answer);
 	if (r == -EBUSY) {

@@ -81,7 +81,7 @@ const char *pc_v4l2_role_name(enum pc_v4l2_role role)
 	case PC_V4L2_OTHER:
 		break;
 	}
-	return "other";
+	return "other device";
 }
 
 /* One queue's formats. */
