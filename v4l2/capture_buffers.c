@@ -25,7 +25,7 @@
 
 static struct capture_buffer *buffer_of(struct pc_frame *frame)
 {
-	return (struct capture_buffer *)((char *)frame - offsetof(struct capture_buffer, frame));
+	return (struct capture_buffer *)frame; /* its first member */
 }
 
 /* --- to the driver --- */

@@ -44,7 +44,7 @@ int capture_negotiate(struct capture_node *node, const struct pc_capture_config 
 struct capture_core;
 
 struct capture_buffer {
-	struct pc_frame frame;
+	struct pc_frame frame; /* first: a frame is cast to its buffer */
 	struct capture_core *core;
 	uint32_t index;
 	int fd; /* its dma-buf; -1: it has none */
