@@ -157,6 +157,7 @@ static int open_device(
 	struct pc_v4l2_node node;
 	r = pc_v4l2_identify(m2m->device, &node);
 	if (r < 0) {
+		snprintf(why, why_size, "%s: %s", config->path, pc_strerror(r));
 		return r;
 	}
 	snprintf(m2m->name, sizeof(m2m->name), "%s (%s)", node.path, node.driver);

@@ -29,6 +29,7 @@ struct buffer {
 	uint32_t flags, used;
 	struct timeval stamp;
 	uint8_t *memory; /* MMAP */
+	size_t size; /* of it */
 };
 
 struct queue {
@@ -65,6 +66,29 @@ struct pc_v4l2 {
 };
 
 static struct pc_v4l2 *handles;
+
+#define PAGE 4096u
+
+/* Memory that ends where nothing may be read any more. Not by malloc(), which a test may let fail. */
+static void *guarded(size_t size)
+{
+	const size_t whole = (size + PAGE - 1) / PAGE * PAGE;
+	uint8_t *data = mmap(
+		NULL, whole + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert(data != MAP_FAILED);
+	const int r = mprotect(data + whole, PAGE, PROT_NONE);
+	assert(r == 0);
+	(void)r;
+	return data + (whole - size);
+}
+
+static void free_guarded(void *data, size_t size)
+{
+	if (data != NULL) {
+		const size_t whole = (size + PAGE - 1) / PAGE * PAGE;
+		munmap((uint8_t *)data - (whole - size), whole + PAGE);
+	}
+}
 
 /* --- poll --- */
 
@@ -504,7 +528,7 @@ static int set_format(struct pc_v4l2 *device, struct v4l2_format *arg, bool keep
 static void free_buffers(struct queue *queue)
 {
 	for (unsigned i = 0; i < queue->n; i++) {
-		free(queue->buffers[i].memory);
+		free_guarded(queue->buffers[i].memory, queue->buffers[i].size);
 	}
 	memset(queue->buffers, 0, sizeof(queue->buffers));
 	queue->n = 0;
@@ -520,8 +544,8 @@ static int request_buffers(struct pc_v4l2 *device, struct v4l2_requestbuffers *r
 	queue->memory = request->memory;
 	queue->n = request->count < fake_m2m.buffers_max ? request->count : fake_m2m.buffers_max;
 	for (unsigned i = 0; request->memory == V4L2_MEMORY_MMAP && i < queue->n; i++) {
-		queue->buffers[i].memory = malloc(queue->size);
-		assert(queue->buffers[i].memory != NULL);
+		queue->buffers[i].memory = guarded(queue->size);
+		queue->buffers[i].size = queue->size;
 	}
 	request->count = queue->n;
 	return 0;
@@ -765,8 +789,8 @@ int __wrap_pc_v4l2_open(const char *path, struct pc_v4l2 **ret_device)
 	if (fails()) {
 		return -fake_m2m.fail_errno;
 	}
-	struct pc_v4l2 *device = calloc(1, sizeof(*device));
-	assert(device != NULL);
+	/* Rounded up for its alignment. */
+	struct pc_v4l2 *device = guarded((sizeof(*device) + 63) / 64 * 64);
 	device->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	assert(device->fd >= 0);
 	device->next = handles;
@@ -792,7 +816,7 @@ void __wrap_pc_v4l2_close(struct pc_v4l2 *device)
 	free_buffers(&device->in);
 	free_buffers(&device->out);
 	close(device->fd);
-	free(device);
+	free_guarded(device, (sizeof(*device) + 63) / 64 * 64);
 	fake_m2m.closes++;
 }
 
