@@ -21,14 +21,14 @@
 #include "core/log.h"
 #include "hwaccel/allocator_internal.h"
 #include "hwaccel/dmabuf_internal.h"
+#include "hwaccel/egl_node_internal.h"
 
 #define NODES 16
 #define NS_PER_MS 1000000
 
 struct pc_egl {
-	int fd; /* the card node */
-	struct gbm_device *gbm;
-	EGLDisplay display;
+	struct pc_egl_node *node;
+	EGLDisplay display; /* the node's */
 	EGLContext context;
 	bool software;
 	bool has_fence; /* EGL_KHR_fence_sync */
@@ -103,34 +103,6 @@ static int refuse(
 	return -ENODEV;
 }
 
-static int open_display(struct pc_egl *egl, const char *path, char *why, size_t why_size)
-{
-	egl->fd = open(path, O_RDWR | O_CLOEXEC);
-	if (egl->fd < 0) {
-		const int r = -errno;
-		snprintf(why, why_size, "%s: %s%s", path, pc_strerror(r),
-			r == -EACCES ? " (add the user to group video)" : "");
-		return r;
-	}
-	/* Who opens a card node first is made its master, and would keep a desktop out. */
-	(void)drmDropMaster(egl->fd);
-	egl->gbm = gbm_create_device(egl->fd);
-	if (egl->gbm == NULL) {
-		return refuse(why, why_size, path, "no GBM for this node", "");
-	}
-	egl->display = eglGetPlatformDisplay(EGL_PLATFORM_GBM_KHR, egl->gbm, NULL);
-	if (egl->display == EGL_NO_DISPLAY) {
-		return refuse(why, why_size, path, "no EGL for this node",
-			pc_egl_error_name(eglGetError()));
-	}
-	if (!eglInitialize(egl->display, NULL, NULL)) {
-		egl->display = EGL_NO_DISPLAY;
-		return refuse(why, why_size, path, "EGL does not start",
-			pc_egl_error_name(eglGetError()));
-	}
-	return 0;
-}
-
 static int open_context(struct pc_egl *egl, const char *path, char *why, size_t why_size)
 {
 	static const EGLint config_attributes[] = { EGL_SURFACE_TYPE, 0, EGL_RENDERABLE_TYPE,
@@ -194,14 +166,23 @@ static int find_functions(struct pc_egl *egl, const char *path, char *why, size_
 static void describe(struct pc_egl *egl, const char *path)
 {
 	const char *renderer = (const char *)glGetString(GL_RENDERER);
-	drmVersionPtr version = drmGetVersion(egl->fd);
-	snprintf(egl->name, sizeof(egl->name), "%s (%s, %s)", path,
-		version != NULL ? version->name : "?", renderer != NULL ? renderer : "?");
-	drmFreeVersion(version);
+	snprintf(egl->name, sizeof(egl->name), "%s (%s, %s)", path, egl->node->driver,
+		renderer != NULL ? renderer : "?");
 	static const char *const software[] = { "llvmpipe", "softpipe", "swrast", "Software" };
 	for (size_t i = 0; renderer != NULL && i < sizeof(software) / sizeof(software[0]); i++) {
 		egl->software = egl->software || strstr(renderer, software[i]) != NULL;
 	}
+}
+
+static void close_node(struct pc_egl *egl, bool broken)
+{
+	eglMakeCurrent(egl->display, EGL_NO_SURFACE, EGL_NO_SURFACE, EGL_NO_CONTEXT);
+	if (egl->context != EGL_NO_CONTEXT) {
+		eglDestroyContext(egl->display, egl->context);
+	}
+	pc_egl_node_put(egl->node, broken);
+	eglReleaseThread();
+	free(egl);
 }
 
 static int open_node(const char *path, char *why, size_t why_size, struct pc_egl **ret_egl)
@@ -210,17 +191,19 @@ static int open_node(const char *path, char *why, size_t why_size, struct pc_egl
 	if (egl == NULL) {
 		return -ENOMEM;
 	}
-	egl->display = EGL_NO_DISPLAY;
 	egl->context = EGL_NO_CONTEXT;
-	int r = open_display(egl, path, why, why_size);
-	if (r == 0) {
-		r = open_context(egl, path, why, why_size);
+	int r = pc_egl_node_get(path, why, why_size, &egl->node);
+	if (r < 0) {
+		free(egl);
+		return r;
 	}
+	egl->display = egl->node->display;
+	r = open_context(egl, path, why, why_size);
 	if (r == 0) {
 		r = find_functions(egl, path, why, why_size);
 	}
 	if (r < 0) {
-		pc_egl_close(egl);
+		close_node(egl, true);
 		return r;
 	}
 	describe(egl, path);
@@ -230,24 +213,9 @@ static int open_node(const char *path, char *why, size_t why_size, struct pc_egl
 
 void pc_egl_close(struct pc_egl *egl)
 {
-	if (egl == NULL) {
-		return;
+	if (egl != NULL) {
+		close_node(egl, false);
 	}
-	if (egl->display != EGL_NO_DISPLAY) {
-		eglMakeCurrent(egl->display, EGL_NO_SURFACE, EGL_NO_SURFACE, EGL_NO_CONTEXT);
-		if (egl->context != EGL_NO_CONTEXT) {
-			eglDestroyContext(egl->display, egl->context);
-		}
-		eglTerminate(egl->display);
-		eglReleaseThread();
-	}
-	if (egl->gbm != NULL) {
-		gbm_device_destroy(egl->gbm);
-	}
-	if (egl->fd >= 0) {
-		close(egl->fd);
-	}
-	free(egl);
 }
 
 /* --- choosing --- */
@@ -527,7 +495,7 @@ int pc_egl_create_allocator(struct pc_egl *egl, struct pc_allocator **ret_alloca
 	if (allocator == NULL) {
 		return -ENOMEM;
 	}
-	allocator->gbm = egl->gbm;
+	allocator->gbm = egl->node->gbm;
 	pc_allocator_init(&allocator->base, &gbm_impl);
 	*ret_allocator = &allocator->base;
 	return 0;
