@@ -510,7 +510,7 @@ json_t *pc_probe_imports(const json_t *video, const json_t *heaps, const json_t 
 		{ "camera", TAKER_CAMERA },
 	};
 	const char *devices[PC_PROBE_DEVICES_MAX];
-	struct memories memories;
+	struct memories memories = { .n = { 0 } };
 	memories.n[MEMORY_CAMERA] =
 		list_paths(video, "camera", NULL, memories.paths[MEMORY_CAMERA]);
 	memories.n[MEMORY_ENCODER] =
