@@ -139,6 +139,7 @@ cached() {
         wait "$building" || status=$?
         trap - INT TERM HUP
         if [ "$status" -eq 0 ]; then
+            touch "$work"
             mv -T "$work" "$found"
             note "built $name in $((SECONDS - began)) s, $(du -sm "$found" | cut -f1) MB"
             find "$cache" -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} +

@@ -2,7 +2,11 @@
 #
 #   $cache/debian-ARCH-KEY/  vmlinuz, initrd, release, lib/modules/VERSION, headers (for modules)
 #
-# The kernel is found by its metapackage, fetched by apt and unpacked, not installed.
+#   $cache/root-arm64-KEY/   the root of a machine that isn't the host's kind, with what petcam is
+#                            built against; beside it root-arm64-KEY.cross, meson's cross file
+#
+# The kernel is found by its metapackage, fetched by apt and unpacked, not installed; so is the root,
+# whose packages' scripts do not run (their programs would be foreign).
 
 # What a session may load, with what it depends on.
 debian_modules=(virtio_pci 9p 9pnet_virtio overlay vivid vim2m vimc vgem vkms drm_shmem_helper
@@ -13,6 +17,11 @@ debian_boot_modules=(virtio_pci 9pnet_virtio 9p overlay)
 declare -A qemu_of=([amd64]=qemu-system-x86_64 [arm64]=qemu-system-aarch64)
 declare -A kbuild_of=([amd64]=x86 [arm64]=arm64)
 declare -A cross_of=([amd64]="" [arm64]=aarch64-linux-gnu-)
+
+# What a foreign root has beside the libraries of ../../dev.
+root_packages=(base-files base-passwd bash coreutils busybox-static mount util-linux hostname sed grep
+    gawk procps kmod findutils libc6-dev libgcc-12-dev python3 ffmpeg v4l-utils strace openssl
+    ca-certificates libgl1-mesa-dri libegl1 libgles2)
 
 # apt_for ARCH PROGRAM ARGS...: apt with the lists of ARCH. A foreign architecture has lists of its own,
 # beside the host's, whose settings stay as they are.
@@ -156,22 +165,101 @@ build_debian() {
     cached "modules-$(modules_key "$key")" build_debian_modules_in "$kernel" "$arch"
     [ -n "$found" ] || exit 125
     modules=$found
+    [ "$arch" = "$(dpkg --print-architecture)" ] || build_root "$arch"
+}
+
+# root_install ARCH OPTIONS...: apt, about all packages of a foreign root.
+root_install() {
+    local arch=$1 library_packages=()
+    shift
+    eval "$(sed -n '/^library_packages=(/,/)$/p' "$checkout/dev")"
+    apt_for "$arch" apt-get -q -y --no-install-recommends "$@" install "${root_packages[@]}" \
+        "${library_packages[@]}"
+}
+
+# build_root_in FOLDER ARCH
+build_root_in() {
+    local into=$1 arch=$2 file link target triplet=aarch64-linux-gnu
+    root_install "$arch" --download-only
+    mkdir -p "$into"/usr/{bin,sbin,lib} "$into"/{proc,sys,dev,run,tmp,root,mnt}
+    for file in bin sbin lib; do
+        ln -s "usr/$file" "$into/$file"
+    done
+    for file in "$cache/apt-$arch"/archives/*.deb; do
+        dpkg-deb --fsys-tarfile "$file" | tar -x --keep-directory-symlink -C "$into"
+    done
+    rm -rf "$cache/apt-$arch"/archives/*.deb
+    # What the packages' scripts would have made.
+    cp "$into/usr/share/base-passwd/passwd.master" "$into/etc/passwd"
+    cp "$into/usr/share/base-passwd/group.master" "$into/etc/group"
+    [ -e "$into/usr/bin/awk" ] || ln -s gawk "$into/usr/bin/awk"
+    for file in "$into/usr/lib/$triplet"/{blas,lapack}/*.so.*; do
+        [ ! -e "$file" ] || ln -sf "$(basename "$(dirname "$file")")/$(basename "$file")" \
+            "$into/usr/lib/$triplet/"
+    done
+    # Links that begin at / lead out of the root, for who links against it.
+    find "$into/usr/lib/$triplet" -type l -lname '/*' | while read -r link; do
+        target=$(readlink "$link")
+        ln -sfn "$(realpath -sm --relative-to="$(dirname "$link")" "$into$target")" "$link"
+    done
+    rm -rf "$into"/usr/share/{doc,man,locale,info}
+}
+
+cross_file() {
+    cat <<CROSS
+[binaries]
+c = 'aarch64-linux-gnu-gcc'
+cpp = 'aarch64-linux-gnu-g++'
+ar = 'aarch64-linux-gnu-ar'
+strip = 'aarch64-linux-gnu-strip'
+pkgconfig = 'pkg-config'
+
+[properties]
+sys_root = '$1'
+pkg_config_libdir = ['$1/usr/lib/aarch64-linux-gnu/pkgconfig', '$1/usr/share/pkgconfig']
+
+[built-in options]
+c_args = ['--sysroot=$1']
+c_link_args = ['--sysroot=$1']
+cpp_args = ['--sysroot=$1']
+cpp_link_args = ['--sysroot=$1']
+
+[host_machine]
+system = 'linux'
+cpu_family = 'aarch64'
+cpu = 'aarch64'
+endian = 'little'
+CROSS
+}
+
+# build_root ARCH: sets `guest_root` and `cross`, and shows the guest what of the host it needs.
+build_root() {
+    local arch=$1 key
+    command -v aarch64-linux-gnu-gcc >/dev/null || skip "no aarch64-linux-gnu-gcc here"
+    key=$({
+        root_install "$arch" --print-uris | sed -n "s/^'[^']*' //p"
+        sed -n '/^build_root_in()/,/^}/p' "$here/debian.sh"
+    } | hash_of)
+    cached "root-$arch-$key" build_root_in "$arch"
+    [ -n "$found" ] || exit 125
+    guest_root=$found
+    cross=$found.cross
+    cross_file "$found" >"$cross"
+    shown+=("$checkout" "$modules")
 }
 
 # qemu_command: what session_boot runs; sets `boot`.
 qemu_command() {
-    local arch=$1 root=$2 options=()
+    local arch=$1 root=$2 i=0 folder console options=()
     case $arch in
-        amd64) options=(-machine q35 -cpu max -append "console=ttyS0 loglevel=6 panic=-1 rdinit=/init
-            vpi.session=$session") ;;
-        arm64) options=(-machine virt,gic-version=3 -cpu cortex-a72 -append "console=ttyAMA0 loglevel=6
-            panic=-1 rdinit=/init vpi.session=$session") ;;
+        amd64) console=ttyS0 options=(-machine q35 -cpu max) ;;
+        arm64) console=ttyAMA0 options=(-machine virt,gic-version=3 -cpu cortex-a72) ;;
     esac
     boot=("${qemu_of[$arch]}" -accel tcg,thread=multi -smp 2 -m "$memory" -nodefaults -no-user-config
         -display none -serial stdio -no-reboot "${options[@]}"
         -kernel "$kernel/vmlinuz" -initrd "$kernel/initrd"
+        -append "console=$console loglevel=6 panic=-1 rdinit=/init vpi.session=$session"
         -virtfs "local,path=$root,mount_tag=root,security_model=none,readonly=on,multidevs=remap")
-    local i=0 folder
     for folder in "$session" "${shares[@]}" "${shown[@]}"; do
         # A read-only one is marked so on the guest's side too (guest/init-qemu).
         boot+=(-virtfs "local,path=$folder,mount_tag=share$i,security_model=none,multidevs=remap")
