@@ -95,29 +95,37 @@ static bool same_timings(const struct v4l2_dv_timings *a, const struct v4l2_dv_t
 	       fabs(timings_fps(a) - timings_fps(b)) < 0.5; /* measured clocks waver */
 }
 
-/* HDMI bridges (TC358743 and its like) take over a signal's timings only when told to. */
-static int adopt_timings(struct capture_node *node, const struct capture_why *why)
+static int explain_signal(int r, const struct capture_node *node, const struct capture_why *why)
 {
 	const char *path = pc_v4l2_path(node->device);
-	struct v4l2_dv_timings signal = { 0 }, set = { 0 };
-	int r = pc_v4l2_ioctl(node->device, VIDIOC_QUERY_DV_TIMINGS, &signal);
 	switch (r) {
-	case 0:
-		break;
 	case -ENOLINK:
 		return capture_explain(why, -ENOLINK,
 			"%s: no signal at its input; is the cable in and the other end on?", path);
 	case -ENOLCK:
 		return capture_explain(
 			why, -ENOLINK, "%s: the signal at its input is not stable", path);
-	case -ERANGE:
+	case -ERANGE: /* as measured */
+	case -EINVAL: /* as set */
 		return capture_explain(
 			why, -ENOLINK, "%s: the signal at its input is beyond what it takes", path);
-	case -ENODATA:
-	case -ENOTTY:
-		return 0; /* such an input, and yet no timings: nothing to adopt */
+	case -EBUSY:
+		return explain_busy(node, why);
 	default:
-		return capture_explain(why, r, "%s: QUERY_DV_TIMINGS: %s", path, strerror(-r));
+		return capture_explain(why, r, "%s: its input's timings: %s", path, strerror(-r));
+	}
+}
+
+/* HDMI bridges (TC358743 and its like) take over a signal's timings only when told to. */
+static int adopt_timings(struct capture_node *node, const struct capture_why *why)
+{
+	struct v4l2_dv_timings signal = { 0 }, set = { 0 };
+	int r = pc_v4l2_ioctl(node->device, VIDIOC_QUERY_DV_TIMINGS, &signal);
+	if (r == -ENODATA || r == -ENOTTY) {
+		return 0; /* such an input, and yet no timings: nothing to adopt */
+	}
+	if (r < 0) {
+		return explain_signal(r, node, why);
 	}
 	node->signal_fps = timings_fps(&signal);
 	r = pc_v4l2_ioctl(node->device, VIDIOC_G_DV_TIMINGS, &set);
@@ -125,12 +133,7 @@ static int adopt_timings(struct capture_node *node, const struct capture_why *wh
 		return 0;
 	}
 	r = pc_v4l2_ioctl(node->device, VIDIOC_S_DV_TIMINGS, &signal);
-	if (r == -EBUSY) {
-		return explain_busy(node, why);
-	}
-	return r < 0 ? capture_explain(why, r, "%s: S_DV_TIMINGS (%ux%u): %s", path,
-			       signal.bt.width, signal.bt.height, strerror(-r))
-		     : 0;
+	return r < 0 ? explain_signal(r, node, why) : 0;
 }
 
 int capture_input(struct capture_node *node, const struct capture_why *why)
