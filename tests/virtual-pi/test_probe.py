@@ -173,6 +173,29 @@ def test_nodes_that_are_none():
             os.unlink(path)
 
 
+def test_other_gpus():
+    """Nodes on which Mesa crashes (vgem) or draws on the display's side only (vkms) are refused with the reason."""
+    for name in ("vgem", "vkms"):
+        if subprocess.run(["modprobe", name], check=False, capture_output=True).returncode != 0:
+            print(f"no {name} here: not tried", flush=True)
+            return
+    try:
+        found = report()
+        drivers = {item["driver"]: item for item in found["drm"] if "card" in item["path"]}
+        check({"vpigem", "vgem", "vkms"} <= set(drivers), drivers)
+        check(drivers["vkms"]["gives"] and not drivers["vgem"]["gives"], drivers)
+        check("vpigem" in found["gpu"]["renderer"], found["gpu"])
+        tried = imports(found)
+        for name in ("vgem", "vkms"):
+            trial = tried[CMA, drivers[name]["path"]]
+            check(not trial["ok"] and name in trial.get("why", "") + trial.get("error", ""), trial)
+        scattered = tried[drivers["vkms"]["path"], ENCODER]
+        check(not scattered["ok"] and "not contiguous" in scattered["why"], scattered)
+    finally:
+        for name in ("vgem", "vkms"):
+            subprocess.run(["modprobe", "-r", name], check=False, capture_output=True)
+
+
 def test_bare():
     """No module of ours: the software way, and what is missing."""
     for name in ("vivid", "vpicodec"):
@@ -190,4 +213,4 @@ def test_bare():
 
 if __name__ == "__main__":
     guest.main(test_whole_picture, test_words, test_camera_of_scattered_memory, test_camera_in_use, test_nobody,
-               test_nodes_that_are_none, test_bare)
+               test_nodes_that_are_none, test_other_gpus, test_bare)
