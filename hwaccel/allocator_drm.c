@@ -115,15 +115,14 @@ static const struct pc_allocator_impl drm_impl = {
 
 static int check_node(int fd)
 {
-	uint64_t dumb = 0;
 	uint64_t prime = 0;
-	if (drmGetCap(fd, DRM_CAP_DUMB_BUFFER, &dumb) != 0) {
+	if (drmGetCap(fd, DRM_CAP_PRIME, &prime) != 0) {
 		return -ENOTTY;
 	}
-	if (dumb == 0 || drmGetCap(fd, DRM_CAP_PRIME, &prime) != 0 ||
-		(prime & DRM_PRIME_CAP_EXPORT) == 0) {
+	if ((prime & DRM_PRIME_CAP_EXPORT) == 0) {
 		return -ENOTSUP;
 	}
+	/* Tried, not asked: nodes without a display do not tell of their dumb buffers. */
 	int buffer = -1;
 	uint32_t stride = 0;
 	size_t size = 0;
@@ -131,7 +130,7 @@ static int check_node(int fd)
 	if (r == 0) {
 		close(buffer);
 	}
-	return r;
+	return r == -ENOSYS || r == -EOPNOTSUPP ? -ENOTSUP : r;
 }
 
 static int open_node(const char *path, int *ret_fd)
