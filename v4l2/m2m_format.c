@@ -14,6 +14,7 @@
 
 #define HD_HEIGHT 720 /* from here on colours are BT.709's, as everywhere in petcam */
 #define STRIDE_ALIGN_MAX 4096
+#define SIZE_MAX_BYTES (64u << 20) /* of a buffer: 1920x1920 in 4 bytes is 15 MB */
 
 /* One plane's worth of either struct of the API. */
 struct format {
@@ -98,7 +99,7 @@ static int check_format(const struct format *asked, const struct format *got, co
 			asked->height, got->width, got->height);
 		return -EINVAL;
 	}
-	if (got->n_planes != 1 || got->size == 0) {
+	if (got->n_planes != 1 || got->size == 0 || got->size > SIZE_MAX_BYTES) {
 		snprintf(why, why_size, "wants %s in %u buffers of %u bytes a picture", text,
 			got->n_planes, got->size);
 		return -EINVAL;

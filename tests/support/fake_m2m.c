@@ -368,8 +368,11 @@ static bool step(struct pc_v4l2 *device)
 		end_drain(device);
 		return false;
 	}
-	while (device->junk_given < fake_m2m.junk_first) {
+	while (!fake_m2m.scaler && device->junk_given < fake_m2m.junk_first) {
 		struct buffer *junk = oldest(&device->out, QUEUED);
+		if (junk == NULL) {
+			return false;
+		}
 		device->junk_given++;
 		memset(junk->memory, 0xa5, 64);
 		finish(device, junk, (struct timeval){ 0 }, 64, 0);
@@ -382,7 +385,7 @@ static bool step(struct pc_v4l2 *device)
 		in->state = KEPT;
 	}
 	const bool aborted = fake_m2m.abort_every > 0 && frame % fake_m2m.abort_every == 0;
-	if (!aborted) {
+	if (!aborted && device->n_waiting < FAKE_M2M_BUFFERS) {
 		const bool key = device->force_key || frame == 1 ||
 				 (fake_m2m.gop > 0 && (frame - 1) % (unsigned)fake_m2m.gop == 0);
 		device->force_key = false;
