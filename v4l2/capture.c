@@ -15,7 +15,7 @@
 #include "core/clock.h"
 #include "v4l2/capture_internal.h"
 
-#define IDLE_MAX 16 /* readinesses in a row with nothing to dequeue */
+#define IDLE_MAX 16 /* errors of poll() in a row with nothing to dequeue */
 #define EIO_MAX 8 /* DQBUF failures in a row that are survived */
 #define EVENTS_MAX 16 /* a pass */
 #define GAP_MAX 100000 /* a jump beyond this is a counter that began anew */
@@ -166,9 +166,14 @@ static void fail_dequeue(struct pc_capture *capture, int r, uint32_t revents)
 {
 	char what[96];
 	if (r == -EAGAIN && (revents & EPOLLHUP) == 0) {
+		if ((revents & EPOLLERR) == 0) {
+			/* libcamera's layer makes its fd readable a moment before it has the
+			 * picture (v4l2_camera.cpp, requestComplete()). */
+			return;
+		}
 		/* With no buffer queued, drivers may call that an error for as long as it
 		 * lasts; there is nothing to wait for until one comes back. */
-		if ((revents & EPOLLERR) != 0 && capture_core_rest(capture->core)) {
+		if (capture_core_rest(capture->core)) {
 			set_interest(capture, capture->interest & ~(uint32_t)EPOLLIN);
 			return;
 		}
@@ -300,9 +305,9 @@ static int identify(
 		return capture_explain(why, r, "%s: QUERYCAP: %s", path, strerror(-r));
 	}
 	if (found.role != PC_V4L2_CAMERA) {
-		const char *article = found.role == PC_V4L2_OTHER   ? "some " :
-				      found.role == PC_V4L2_ENCODER ? "an " :
-								      "a ";
+		const char *article = found.role == PC_V4L2_OTHER     ? "some "
+				      : found.role == PC_V4L2_ENCODER ? "an "
+								      : "a ";
 		return capture_explain(why, -ENODEV, "%s is no camera but %s%s (%s)", path, article,
 			pc_v4l2_role_name(found.role), found.card);
 	}

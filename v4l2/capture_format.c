@@ -203,6 +203,9 @@ static void nearest_size(const struct capture_node *node, const struct pc_captur
 	uint64_t best = UINT64_MAX;
 	reach->width = config->width;
 	reach->height = config->height;
+	if (pc_v4l2_is_libcamerify(node->device)) {
+		return; /* its list is a sample of what the ISP scales to */
+	}
 	for (uint32_t i = 0; i < ENUMERATED_MAX; i++) {
 		struct v4l2_frmsizeenum size = { .index = i, .pixel_format = pixelformat };
 		if (pc_v4l2_ioctl(node->device, VIDIOC_ENUM_FRAMESIZES, &size) < 0) {

@@ -260,8 +260,15 @@ static void test_libcamerify(void)
 	fake_camera.formats[0] =
 		(struct fake_camera_format){ .pixelformat = V4L2_PIX_FMT_NV12, .stride_align = 64 };
 	rig.wishes[0] = (struct pc_capture_wish){ DRM_FORMAT_NV12, 64 };
+	fake_camera.formats[0].sizes[0][0] = 640; /* a sample of what it does */
+	fake_camera.formats[0].sizes[0][1] = 480;
 	open_it();
+	test_int(fake_camera.width, 1280);
 	test_int(fake_camera_calls(VIDIOC_SUBSCRIBE_EVENT), 0);
+	for (int i = 0; i < 1000; i++) { /* readable, and nothing there yet */
+		test_assert(fake_camera_poke(EPOLLIN));
+	}
+	test_int(rig.n_failed, 0);
 	rig.hold = true;
 	shoot(3);
 	/* Given back out of order: queued in the order of their indices. */
