@@ -99,19 +99,20 @@ static enum AVPixelFormat pixel_format(uint32_t fourcc)
 	}
 }
 
-/* JPEG's "full range" formats are the plain ones with another range: swscale is told that
- * apart, and does not warn. */
-static enum AVPixelFormat plain_format(enum AVPixelFormat format)
+/* JPEGs are of full range. Only the formats named so make swscale convert the range where
+ * nothing else is to be converted (libswscale/utils.c: sws_init_context() chooses a plain copy
+ * before ranges can be set). */
+static enum AVPixelFormat full_format(enum AVPixelFormat format)
 {
 	switch (format) {
-	case AV_PIX_FMT_YUVJ420P:
-		return AV_PIX_FMT_YUV420P;
-	case AV_PIX_FMT_YUVJ422P:
-		return AV_PIX_FMT_YUV422P;
-	case AV_PIX_FMT_YUVJ444P:
-		return AV_PIX_FMT_YUV444P;
-	case AV_PIX_FMT_YUVJ440P:
-		return AV_PIX_FMT_YUV440P;
+	case AV_PIX_FMT_YUV420P:
+		return AV_PIX_FMT_YUVJ420P;
+	case AV_PIX_FMT_YUV422P:
+		return AV_PIX_FMT_YUVJ422P;
+	case AV_PIX_FMT_YUV444P:
+		return AV_PIX_FMT_YUVJ444P;
+	case AV_PIX_FMT_YUV440P:
+		return AV_PIX_FMT_YUVJ440P;
 	default:
 		return format;
 	}
@@ -145,11 +146,17 @@ static int make_sws(struct pc_converter *converter, enum AVPixelFormat from, boo
 	return 0;
 }
 
-static int write_picture(struct pc_converter *converter, const uint8_t *const *data,
-	const int *strides, struct pc_frame *out)
+static int write_picture(struct pc_converter *converter, enum AVPixelFormat from, bool jpeg,
+	const uint8_t *const *data, const int *strides, struct pc_frame *out)
 {
+	/* A JPEG has another range, and is never just copied. */
+	const bool same = from == converter->to && !jpeg;
+	int r = same ? 0 : make_sws(converter, from, jpeg);
+	if (r < 0) {
+		return r;
+	}
 	uint8_t *planes[PC_FRAME_MAX_PLANES] = { NULL };
-	const int r = pc_frame_begin_cpu(out, PC_FRAME_WRITE, planes);
+	r = pc_frame_begin_cpu(out, PC_FRAME_WRITE, planes);
 	if (r < 0) {
 		return r;
 	}
@@ -157,7 +164,13 @@ static int write_picture(struct pc_converter *converter, const uint8_t *const *d
 	for (unsigned i = 0; i < out->n_planes; i++) {
 		out_strides[i] = (int)out->planes[i].stride;
 	}
-	sws_scale(converter->sws, data, strides, 0, (int)converter->in.height, planes, out_strides);
+	if (same) {
+		av_image_copy(planes, out_strides, (const uint8_t **)(uintptr_t)data, strides, from,
+			(int)converter->in.width, (int)converter->in.height);
+	} else {
+		sws_scale(converter->sws, data, strides, 0, (int)converter->in.height, planes,
+			out_strides);
+	}
 	pc_frame_end_cpu(out, PC_FRAME_WRITE);
 	return 0;
 }
@@ -214,11 +227,8 @@ static int convert_jpeg(struct pc_converter *converter, const struct pc_frame *i
 	int r = decode(converter, data, in->bytes_used);
 	AVFrame *picture = converter->picture;
 	if (r == 0) {
-		r = make_sws(converter, plain_format(picture->format), true);
-	}
-	if (r == 0) {
-		r = write_picture(
-			converter, (const uint8_t *const *)picture->data, picture->linesize, out);
+		r = write_picture(converter, full_format(picture->format), true,
+			(const uint8_t *const *)picture->data, picture->linesize, out);
 	}
 	av_frame_unref(picture);
 	return r;
@@ -231,8 +241,8 @@ static int convert_raw(struct pc_converter *converter, const struct pc_frame *in
 	for (unsigned i = 0; i < in->n_planes; i++) {
 		strides[i] = (int)in->planes[i].stride;
 	}
-	const int r = make_sws(converter, pixel_format(in->format.fourcc), false);
-	return r < 0 ? r : write_picture(converter, (const uint8_t *const *)data, strides, out);
+	return write_picture(converter, pixel_format(in->format.fourcc), false,
+		(const uint8_t *const *)data, strides, out);
 }
 
 /* 0; -EBADMSG: a corrupt picture; else the converter's end. */
