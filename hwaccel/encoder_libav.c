@@ -3,11 +3,11 @@
  * The loop's thread submits; a worker owns the codec. At most IN_FLIGHT frames are between
  * submit() and their packet's callback, so every queue here has room for what comes: jobs
  * one way, results (one for each job, in order) the other. The codec reads a frame's
- * planes where they lie.
+ * planes where they lie, or, where its build of h264_v4l2m2m takes AV_PIX_FMT_DRM_PRIME
+ * (Raspberry Pi OS's does), imports the dma-buf.
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/videodev2.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <drm_fourcc.h>
@@ -27,9 +26,10 @@
 #include "core/thread.h"
 #include "hwaccel/encoder_internal.h"
 #include "hwaccel/h264_headers.h"
+#include "hwaccel/libav_prime_internal.h"
+#include "v4l2/device.h"
 
 #define IN_FLIGHT 4 /* one being encoded, three waiting */
-#define VIDEO_NODES 64 /* /dev/video0 .. that are looked at */
 #define HD_HEIGHT 720 /* from here on colours are BT.709's, as the scaler takes them too */
 #define FPS_DENOMINATOR_MAX 100000 /* finds 30000/1001 in 29.97... */
 
@@ -79,6 +79,7 @@ struct libav_encoder {
 	uint64_t answered; /* results made */
 	struct pc_h264_headers headers;
 	bool is_device; /* may answer later, and sends SPS and PPS as it likes */
+	bool is_prime; /* imports dma-bufs */
 };
 
 static int errno_of(int averror)
@@ -156,9 +157,6 @@ static int wrap_frame(struct libav_encoder *encoder, struct pc_frame *frame)
 		picture->data[i] = planes[i];
 		picture->linesize[i] = (int)frame->planes[i].stride;
 	}
-	picture->width = encoder->codec->width;
-	picture->height = encoder->codec->height;
-	picture->format = encoder->codec->pix_fmt;
 	return 0;
 }
 
@@ -230,11 +228,15 @@ static int encode(struct libav_encoder *encoder, const struct job *job)
 	if (kbps > 0 && encoder->codec->bit_rate != (int64_t)kbps * 1000) {
 		set_codec_bitrate(encoder->codec, kbps);
 	}
-	int r = wrap_frame(encoder, job->frame);
+	AVFrame *picture = encoder->picture;
+	int r = encoder->is_prime ? pc_libav_wrap_prime(picture, job->frame)
+				  : wrap_frame(encoder, job->frame);
 	if (r < 0) {
 		return r;
 	}
-	AVFrame *picture = encoder->picture;
+	picture->width = encoder->codec->width;
+	picture->height = encoder->codec->height;
+	picture->format = encoder->codec->pix_fmt;
 	picture->pts = (int64_t)job->serial;
 	picture->pict_type =
 		(job->flags & PC_ENCODER_KEY) != 0 ? AV_PICTURE_TYPE_I : AV_PICTURE_TYPE_NONE;
@@ -399,32 +401,6 @@ static void libav_close(struct pc_encoder *base)
 
 /* --- opening --- */
 
-static bool is_m2m(const char *path)
-{
-	const int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0) {
-		return false;
-	}
-	struct v4l2_capability caps = { .capabilities = 0 };
-	const int r = ioctl(fd, VIDIOC_QUERYCAP, &caps);
-	close(fd);
-	const uint32_t have = (caps.capabilities & V4L2_CAP_DEVICE_CAPS) != 0 ? caps.device_caps
-									      : caps.capabilities;
-	return r == 0 && (have & (V4L2_CAP_VIDEO_M2M | V4L2_CAP_VIDEO_M2M_MPLANE)) != 0;
-}
-
-static bool has_m2m_device(void)
-{
-	for (int i = 0; i < VIDEO_NODES; i++) {
-		char path[32];
-		snprintf(path, sizeof(path), "/dev/video%d", i);
-		if (is_m2m(path)) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* libx264 complains of an unknown one on stderr, past libavcodec's log. */
 static bool is_preset(const char *name)
 {
@@ -495,6 +471,10 @@ static int open_codec(struct libav_encoder *encoder, const char *name,
 		return -ENOMEM;
 	}
 	set_codec(codec, config);
+	if (encoder->is_prime) {
+		codec->sw_pix_fmt = codec->pix_fmt;
+		codec->pix_fmt = AV_PIX_FMT_DRM_PRIME;
+	}
 	if (!encoder->is_device) {
 		set_x264(codec, config);
 	}
@@ -514,30 +494,59 @@ static int open_codec(struct libav_encoder *encoder, const char *name,
 	}
 	encoder->codec = codec;
 	if (encoder->is_device) {
-		snprintf(encoder->name, sizeof(encoder->name), "%s", name);
+		snprintf(encoder->name, sizeof(encoder->name), "%s%s", name,
+			encoder->is_prime ? " (dma-buf)" : "");
 	} else {
 		snprintf(encoder->name, sizeof(encoder->name), "%s %s", name, config->preset);
 	}
 	return 0;
 }
 
-/* The device if there is one, else libx264; `why` then says why not the device. */
-static int choose_codec(struct libav_encoder *encoder, const struct pc_encoder_config *config,
+/* The codec of the device: with dma-bufs if it takes them, else with frames that it reads. No
+ * build lists AV_PIX_FMT_DRM_PRIME among its formats: to open it so is to ask. */
+static int open_device(struct libav_encoder *encoder, const struct pc_encoder_config *config,
 	char *why, size_t why_size)
 {
 	if (config->bitrate_kbps == 0) {
 		snprintf(why, why_size, "h264_v4l2m2m: not for lossless");
-	} else if (!has_m2m_device()) {
+		return -ENOTSUP;
+	}
+	struct pc_v4l2_node node;
+	int r = pc_v4l2_find(PC_V4L2_ENCODER, 0, V4L2_PIX_FMT_H264, &node);
+	if (r < 0) {
 		snprintf(why, why_size, "h264_v4l2m2m: no M2M device");
-	} else {
-		encoder->is_device = true;
-		if (open_codec(encoder, "h264_v4l2m2m", config, why, why_size) == 0) {
-			return 0;
-		}
-		encoder->is_device = false;
+		return r;
+	}
+	r = -ENOTSUP;
+	encoder->is_device = true;
+	if ((config->caps & PC_FRAME_DMABUF) != 0) {
+		encoder->is_prime = true;
+		r = open_codec(encoder, "h264_v4l2m2m", config, why, why_size);
+		encoder->is_prime = r == 0;
+	}
+	if (r < 0 && (config->caps & PC_FRAME_CPU) != 0) {
+		r = open_codec(encoder, "h264_v4l2m2m", config, why, why_size);
+	}
+	encoder->is_device = r == 0;
+	return r;
+}
+
+/* The device if there is one, else libx264; `why` then says why not the device. */
+static int choose_codec(struct libav_encoder *encoder, const struct pc_encoder_config *config,
+	char *why, size_t why_size)
+{
+	int r = open_device(encoder, config, why, why_size);
+	if (r == 0 || r == -ENOMEM) {
+		why[0] = '\0';
+		return r;
 	}
 	char reason[128] = "";
-	const int r = open_codec(encoder, "libx264", config, reason, sizeof(reason));
+	r = -EINVAL;
+	if ((config->caps & PC_FRAME_CPU) == 0) {
+		snprintf(reason, sizeof(reason), "needs frames that the CPU can read");
+	} else {
+		r = open_codec(encoder, "libx264", config, reason, sizeof(reason));
+	}
 	if (r < 0) {
 		const size_t used = strlen(why);
 		snprintf(why + used, why_size - used, "; %s", reason);
@@ -574,10 +583,6 @@ static int libav_open(struct pc_loop *loop, const struct pc_encoder_config *conf
 {
 	if (pixel_format(config->format.fourcc) == AV_PIX_FMT_NONE) {
 		snprintf(why, why_size, "takes I420 (YU12) and NV12 only");
-		return -EINVAL;
-	}
-	if ((config->caps & PC_FRAME_CPU) == 0) {
-		snprintf(why, why_size, "needs frames that the CPU can read");
 		return -EINVAL;
 	}
 	if (!is_preset(config->preset)) {

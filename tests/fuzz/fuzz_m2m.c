@@ -346,7 +346,7 @@ static void operate(struct run *run)
 		fake_m2m.junk_first = arg / 4;
 		break;
 	case 12:
-		fake_m2m.packet_size = (size_t)arg * 300000;
+		fake_m2m.packet_size = (size_t)arg * 120000;
 		break;
 	case 13:
 		fake_m2m.headers_alone = arg % 3;

@@ -255,25 +255,28 @@ static void finish(struct pc_v4l2 *device, struct buffer *buffer, struct timeval
 static const uint8_t headers[] = { 0, 0, 0, 1, 0x67, 100, 0, 40, 0xac, 0, 0, 0, 1, 0x68, 0xee, 0x3c,
 	0x80 };
 
-/* A packet, byte by byte: headers or not, then a slice of `packet_size` bytes, 0x80 | its frame's
- * number, which begins no start code. */
+/* Bytes `at` to `at + size` of a packet, as far as it goes: headers or not, then a slice of
+ * `packet_size` bytes, 0x80 | its frame's number, which begins no start code. */
 static size_t packet_bytes(
 	uint8_t *out, size_t at, size_t size, unsigned frame, bool key, bool with_headers)
 {
-	const size_t n_headers = with_headers ? sizeof(headers) : 0;
-	const uint8_t start[] = { 0, 0, 0, 1, key ? 0x65 : 0x41 };
-	const size_t whole = n_headers + sizeof(start) + fake_m2m.packet_size;
-	size_t n = 0;
-	for (; n < size && at < whole; n++, at++) {
-		if (at < n_headers) {
-			out[n] = headers[at];
-		} else if (at < n_headers + sizeof(start)) {
-			out[n] = start[at - n_headers];
-		} else {
-			out[n] = (uint8_t)(0x80 | frame);
-		}
+	uint8_t front[sizeof(headers) + 5];
+	size_t n_front = 0;
+	if (with_headers) {
+		memcpy(front, headers, sizeof(headers));
+		n_front = sizeof(headers);
 	}
-	return n;
+	const uint8_t start[] = { 0, 0, 0, 1, key ? 0x65 : 0x41 };
+	memcpy(front + n_front, start, sizeof(start));
+	n_front += sizeof(start);
+	size_t n = 0;
+	for (; n < size && at < n_front; n++, at++) {
+		out[n] = front[at];
+	}
+	const size_t left = n_front + fake_m2m.packet_size - at;
+	const size_t rest = size - n < left ? size - n : left;
+	memset(out + n, 0x80 | (int)(frame & 0x7f), rest);
+	return n + rest;
 }
 
 static void give_packet(struct pc_v4l2 *device, struct timeval stamp, unsigned frame, bool key)
