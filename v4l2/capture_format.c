@@ -514,6 +514,8 @@ int capture_negotiate(struct capture_node *node, const struct pc_capture_config 
 	list_offers(node, &offers);
 	int r = try_wishes(node, config, &offers, false, info, &reach, &last);
 	if (r == -EINVAL && config->convert && pc_v4l2_convert(node->device) == 0) {
+		/* All that libv4l2 speaks; of multi-planar nodes its plugin makes the same. */
+		node->type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
 		list_offers(node, &offers);
 		r = try_wishes(node, config, &offers, true, info, &reach, &last);
 	}

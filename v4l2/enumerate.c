@@ -208,6 +208,22 @@ static int compare_numbers(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* The N of "videoN"; -1: another name. */
+static int node_number(const char *name)
+{
+	if (strncmp(name, "video", 5) != 0 || name[5] == '\0') {
+		return -1;
+	}
+	int number = 0;
+	for (const char *c = name + 5; *c != '\0'; c++) {
+		if (*c < '0' || *c > '9' || number >= 1000) {
+			return -1;
+		}
+		number = number * 10 + (*c - '0');
+	}
+	return number;
+}
+
 /* The numbers of /dev/video*, ascending. */
 static unsigned list_numbers(unsigned numbers[static PC_V4L2_NODES_MAX])
 {
@@ -218,10 +234,9 @@ static unsigned list_numbers(unsigned numbers[static PC_V4L2_NODES_MAX])
 	unsigned n = 0;
 	const struct dirent *entry;
 	while (n < PC_V4L2_NODES_MAX && (entry = readdir(dir)) != NULL) {
-		unsigned number;
-		char rest;
-		if (sscanf(entry->d_name, "video%3u%c", &number, &rest) == 1) {
-			numbers[n++] = number;
+		const int number = node_number(entry->d_name);
+		if (number >= 0) {
+			numbers[n++] = (unsigned)number;
 		}
 	}
 	closedir(dir);

@@ -121,10 +121,15 @@ unsigned fake_camera_calls(unsigned long request)
 
 /* --- what it answers --- */
 
+/* libv4l2 makes single-planar nodes of all. */
+static bool mplane(void)
+{
+	return fake_camera.mplane && !node.converting;
+}
+
 static uint32_t type(void)
 {
-	return fake_camera.mplane ? V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE
-				  : V4L2_BUF_TYPE_VIDEO_CAPTURE;
+	return mplane() ? V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE : V4L2_BUF_TYPE_VIDEO_CAPTURE;
 }
 
 static const struct fake_camera_format *find_format(uint32_t pixelformat)
@@ -139,9 +144,8 @@ static const struct fake_camera_format *find_format(uint32_t pixelformat)
 
 static int query_capability(struct v4l2_capability *capability)
 {
-	const uint32_t camera =
-		V4L2_CAP_STREAMING |
-		(fake_camera.mplane ? V4L2_CAP_VIDEO_CAPTURE_MPLANE : V4L2_CAP_VIDEO_CAPTURE);
+	const uint32_t camera = V4L2_CAP_STREAMING |
+				(mplane() ? V4L2_CAP_VIDEO_CAPTURE_MPLANE : V4L2_CAP_VIDEO_CAPTURE);
 	snprintf((char *)capability->driver, sizeof(capability->driver), "%s", fake_camera.driver);
 	snprintf((char *)capability->card, sizeof(capability->card), "%s", fake_camera.card);
 	capability->device_caps = fake_camera.caps != 0 ? fake_camera.caps : camera;
@@ -221,10 +225,10 @@ static int set_format(struct v4l2_format *format)
 	}
 	struct v4l2_pix_format_mplane *mp = &format->fmt.pix_mp;
 	struct v4l2_pix_format *sp = &format->fmt.pix;
-	const uint32_t asked = fake_camera.mplane ? mp->pixelformat : sp->pixelformat;
-	const uint32_t width = fake_camera.mplane ? mp->width : sp->width;
-	const uint32_t height = fake_camera.mplane ? mp->height : sp->height;
-	uint32_t stride = fake_camera.mplane ? mp->plane_fmt[0].bytesperline : sp->bytesperline;
+	const uint32_t asked = mplane() ? mp->pixelformat : sp->pixelformat;
+	const uint32_t width = mplane() ? mp->width : sp->width;
+	const uint32_t height = mplane() ? mp->height : sp->height;
+	uint32_t stride = mplane() ? mp->plane_fmt[0].bytesperline : sp->bytesperline;
 	static const struct fake_camera_format converted = { V4L2_PIX_FMT_YUV420 };
 	const struct fake_camera_format *is = find_format(asked);
 	if (node.converting && asked == V4L2_PIX_FMT_YUV420) {
@@ -247,7 +251,7 @@ static int set_format(struct v4l2_format *format)
 	fake_camera.stride = stride;
 	fake_camera.size = picture_size(is->pixelformat, stride, width, height);
 	const uint32_t field = is->field == 0 ? V4L2_FIELD_NONE : is->field;
-	if (fake_camera.mplane) {
+	if (mplane()) {
 		mp->pixelformat = is->pixelformat;
 		mp->field = field;
 		mp->num_planes = 1;
@@ -331,7 +335,7 @@ static int query_buffer(struct v4l2_buffer *request)
 		return -EINVAL;
 	}
 	const uint32_t offset = request->index * OFFSET_STEP;
-	if (fake_camera.mplane) {
+	if (mplane()) {
 		assert(request->length == 1);
 		request->m.planes[0].length = fake_camera.size;
 		request->m.planes[0].m.mem_offset = offset;
@@ -362,7 +366,7 @@ static int queue_buffer(const struct v4l2_buffer *request)
 		return -EINVAL;
 	}
 	if (request->memory == V4L2_MEMORY_DMABUF) {
-		const int fd = fake_camera.mplane ? request->m.planes[0].m.fd : request->m.fd;
+		const int fd = mplane() ? request->m.planes[0].m.fd : request->m.fd;
 		struct stat status;
 		if (fstat(fd, &status) < 0 || status.st_size < (off_t)fake_camera.size) {
 			return -EINVAL;
@@ -397,7 +401,7 @@ static int dequeue_buffer(struct v4l2_buffer *request)
 	struct v4l2_plane *planes = request->m.planes;
 	const uint32_t length = request->length;
 	*request = buffer->filled;
-	if (fake_camera.mplane) {
+	if (mplane()) {
 		assert(length >= 1 && planes != NULL);
 		planes[0].bytesused = buffer->filled.bytesused;
 		request->m.planes = planes;

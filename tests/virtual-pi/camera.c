@@ -233,6 +233,42 @@ static void test_mapped(void)
 	test_int(count_mappings(), 0);
 }
 
+/* By libv4l2, which has nothing to convert here: its calls and its mappings. */
+static void test_libv4l2(void)
+{
+	struct pc_v4l2 *device;
+	test_int(pc_v4l2_open(NODE, &device), 0);
+	test_assert(!pc_v4l2_is_libcamerify(device));
+	const int r = pc_v4l2_convert(device);
+	struct pc_v4l2_node node;
+	test_int(pc_v4l2_identify(device, &node), 0);
+	if (r < 0) { /* the multi-planar API is beyond it */
+		test_assert(r == -ENOTSUP && node.mplane);
+		pc_v4l2_close(device);
+		return;
+	}
+	struct v4l2_format format = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE };
+	format.fmt.pix.width = 640;
+	format.fmt.pix.height = 480;
+	format.fmt.pix.pixelformat = V4L2_PIX_FMT_YUV420;
+	test_int(pc_v4l2_ioctl(device, VIDIOC_S_FMT, &format), 0);
+	struct v4l2_requestbuffers request = {
+		.count = 2,
+		.type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
+		.memory = V4L2_MEMORY_MMAP,
+	};
+	test_int(pc_v4l2_ioctl(device, VIDIOC_REQBUFS, &request), 0);
+	struct v4l2_buffer buffer = { .type = request.type, .memory = request.memory };
+	test_int(pc_v4l2_ioctl(device, VIDIOC_QUERYBUF, &buffer), 0);
+	void *data;
+	test_int(pc_v4l2_map(device, buffer.length, buffer.m.offset, &data), 0);
+	test_int(pc_v4l2_ioctl(device, VIDIOC_QBUF, &buffer), 0);
+	test_int(pc_v4l2_ioctl(device, VIDIOC_STREAMON, &request.type), 0);
+	pc_v4l2_unmap(device, data, buffer.length);
+	pc_v4l2_close(device);
+	test_int(count_mappings(), 0);
+}
+
 static void test_import(void)
 {
 	char why[256];
@@ -430,6 +466,7 @@ int main(int argc, char **argv)
 	const unsigned fds = count_fds();
 	TEST_RUN(test_formats);
 	TEST_RUN(test_mapped);
+	TEST_RUN(test_libv4l2);
 	TEST_RUN(test_import);
 	if (strcmp(mode, "mplane") != 0) {
 		TEST_RUN(test_steady);

@@ -228,12 +228,13 @@ static void test_jpeg(void)
 /* What libv4l2 makes: only where nothing is native, only if asked, by mappings. */
 static void test_conversion(void)
 {
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		begin();
+		fake_camera.mplane = i == 2;
 		fake_camera.conversion = true;
 		rig.wishes[0] = (struct pc_capture_wish){ DRM_FORMAT_YUV420, 64 };
 		rig.config.n_wishes = 1;
-		rig.config.convert = i == 1;
+		rig.config.convert = i > 0;
 		if (i == 0) {
 			test_int(rig_open(&rig), -EINVAL);
 			test_str(rig.why, FAKE_CAMERA_PATH
