@@ -185,6 +185,20 @@ static int complete_headers(struct libav_encoder *encoder, AVPacket *packet)
 	return 0;
 }
 
+/* Of no frame that waits: SPS and PPS alone, which h264_v4l2m2m asks its device for (they have
+ * their frame's time stamp), or what comes again. */
+static bool is_alone(struct libav_encoder *encoder, const AVPacket *packet)
+{
+	if (!encoder->is_device) {
+		return false;
+	}
+	if (pc_h264_first_slice(packet->data, (size_t)packet->size) == 0) {
+		(void)pc_h264_headers_scan(&encoder->headers, packet->data, (size_t)packet->size);
+		return true;
+	}
+	return packet->pts < (int64_t)encoder->answered;
+}
+
 /* Hands over every packet that the codec has ready. */
 static int drain(struct libav_encoder *encoder)
 {
@@ -195,6 +209,11 @@ static int drain(struct libav_encoder *encoder)
 			return 0; /* as many packets as frames are out already */
 		}
 		r = avcodec_receive_packet(encoder->codec, result.packet);
+		if (r == 0 && is_alone(encoder, result.packet)) {
+			av_packet_unref(result.packet);
+			pc_queue_push(encoder->spares, &result.packet);
+			continue;
+		}
 		if (r == 0 && encoder->is_device && (result.packet->flags & AV_PKT_FLAG_KEY) != 0) {
 			r = complete_headers(encoder, result.packet);
 		}

@@ -719,6 +719,21 @@ static void test_scaler_stall(void)
 	end_scaling(&s);
 }
 
+/* libavcodec's own client of the same device (no bit-exactness asked: it may wait for a frame). */
+static void test_libavcodec(void)
+{
+	struct fixture f;
+	prepare(&f, DRM_FORMAT_YUV420, 320, 192);
+	f.config.choice = "libavcodec";
+	f.config.bitrate_kbps = 1000;
+	open_encoder(&f);
+	test_assert(strncmp(pc_encoder_name(f.encoder), "h264_v4l2m2m", 12) == 0);
+	encode(&f, 12);
+	test_assert(f.n_units >= 8);
+	check_stream(&f);
+	end(&f);
+}
+
 /* Last: the nodes come back under other numbers. */
 static void test_unbind(void)
 {
@@ -752,7 +767,7 @@ int main(void)
 		test_skip("runs inside the virtual Pi only: tests/virtual-pi/vpi test "
 			  "tests/virtual-pi/test_members.sh");
 	}
-	av_log_set_level(AV_LOG_ERROR);
+	av_log_set_level(getenv("VERBOSE") != NULL ? AV_LOG_DEBUG : AV_LOG_ERROR);
 	TEST_RUN(test_formats);
 	TEST_RUN(test_inputs);
 	TEST_RUN(test_keys);
@@ -770,6 +785,7 @@ int main(void)
 	TEST_RUN(test_scaler);
 	TEST_RUN(test_scaler_aborts_and_errors);
 	TEST_RUN(test_scaler_stall);
+	TEST_RUN(test_libavcodec);
 	TEST_RUN(test_unbind);
 	return test_end();
 }
