@@ -16,6 +16,7 @@
 #include "core/thread.h"
 
 #define WATCHDOG_NS (250 * PC_NS_PER_MS)
+#define LATE_NS (2 * WATCHDOG_NS) /* of the watchdog itself */
 #define BACKOFF_MIN_NS (PC_NS_PER_S / 4)
 #define BACKOFF_MAX_NS (15 * PC_NS_PER_S)
 /* Where nothing is plugged in: to look costs nothing, and somebody waits for the picture. */
@@ -289,6 +290,14 @@ static void on_watchdog(void *data, uint64_t expirations)
 		return;
 	}
 	const int64_t now_ns = pc_clock_now_ns();
+	/* A machine that slept, or has no time for this thread, has none for a device's either. */
+	if (now_ns - p->watched_ns > LATE_NS) {
+		p->patient_until_ns = now_ns + PC_PIPELINE_OWED_MAX_NS;
+	}
+	p->watched_ns = now_ns;
+	if (now_ns < p->patient_until_ns) {
+		return;
+	}
 	if (p->state == PC_PIPELINE_OPEN && is_stand_in(p) && now_ns >= p->resolve_ns) {
 		p->resolve_ns = now_ns + RESOLVE_NS;
 		if (strcmp(pc_source_resolve(p->camera->source), p->source_text) != 0) {

@@ -105,6 +105,8 @@ struct pc_pipeline {
 	int64_t backoff_ns;
 	int64_t backoff_max_ns;
 	int64_t resolve_ns; /* when to look for a camera next */
+	int64_t watched_ns; /* when the watchdog looked last */
+	int64_t patient_until_ns; /* and until when it holds still */
 	int64_t frame_ns; /* nominal frame duration */
 	int64_t next_scale_ns;
 	int64_t scale_interval_ns;
