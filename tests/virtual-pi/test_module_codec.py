@@ -331,6 +331,25 @@ def test_rate():
         check(len(decoded(pipe.stream_of())) == 30 * 640 * 480 * 3 // 2, "pictures")
 
 
+def test_rate_pictures():
+    """A still picture becomes exact, a moving one stays close; both only if the module knows what a decoder has."""
+    size, count = (320, 240), 40
+    room = m2m.frame_size("NV12", *size)
+    moving = subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "mandelbrot=s=320x240", "-frames:v",
+                             str(count), "-pix_fmt", "nv12", "-f", "rawvideo", "-"], capture_output=True, check=True)
+    moving = [moving.stdout[i * room : i * room + room] for i in range(count)]
+    for frames, limit in ([moving[20]] * count, 0), (moving, 12):
+        with m2m.habits(rate_mode=1), m2m.Pipe(m2m.ENCODER, "NV12", size, controls=[(m2m.BITRATE, 4000000)]) as pipe:
+            pipe.stream()
+            pipe.run(frames)
+            pictures = decoded(pipe.stream_of())
+            check(len(pictures) == count * room, f"{len(pictures)} bytes of pictures")
+            check(max(len(o.data) for o in pipe.out[1:]) < 4000000 / 8 / 30 * 1.1, f"bytes: {pipe.out}")
+            last, wanted = pictures[-room:], m2m.i420(frames[-1], "NV12", *size)
+            off = sum(abs(a - b) for a, b in zip(last, wanted)) / room
+            check(off <= limit, f"a pixel is {off:.2f} off, more than {limit}")
+
+
 def test_key_on_demand():
     with m2m.Pipe(m2m.ENCODER, "NV12", SMALL) as pipe:
         frames = difficult("NV12", SMALL, 9)

@@ -57,7 +57,8 @@
  *			too low gives no output.)
  *
  * Others
- *   rate_mode		1: obey BITRATE, lossily; acts at once, as does a change of the bitrate.
+ *   rate_mode		1: obey BITRATE, lossily (rate.c); acts at once, as does a change of the
+ *			bitrate.
  *   isp_nearest	1: nearest sample instead of the mean of a box.
  *   old_names		1: NV12 is named as Debian 12's v4l2-compliance wants it (ioctl.c).
  *   encode_video_nr, isp_video_nr, use_vmalloc	load time only.

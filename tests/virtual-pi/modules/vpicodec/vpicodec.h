@@ -60,7 +60,7 @@ struct vpi_dev {
 /* State of the H.264 writer: job context only, between STREAMON and STREAMOFF. */
 struct vpi_h264 {
 	u8 *cur, *ref;		/* this picture and the last one: planar, whole macroblocks */
-	u8 *pick;		/* rate_mode: macroblocks of this frame */
+	u8 *kind;		/* rate_mode: of each macroblock of this frame */
 	u8 *bits;		/* the access unit */
 	u32 bits_size;
 	u32 mbw, mbh;
