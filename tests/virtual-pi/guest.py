@@ -86,17 +86,6 @@ def camera(width=1280, height=720, fps=30, moving=False, text=False):
     controls(osd_text_mode=0 if text else 2, horizontal_movement=4 if moving else 3, show_square=0)
 
 
-def wave(seconds=3.0):
-    """A square that comes and goes in the middle: motion, as a pet makes it."""
-    until = time.monotonic() + seconds
-    shown = 1
-    while time.monotonic() < until:
-        controls(show_square=shown)
-        shown = 1 - shown
-        time.sleep(0.4)
-    controls(show_square=0)
-
-
 CODEC = pathlib.Path("/sys/module/vpicodec/parameters")
 
 
@@ -156,36 +145,78 @@ def md5s(*source, complaint_is_failure=True):
     return [line.split(",")[-1].strip() for line in done.stdout.splitlines() if not line.startswith("#")]
 
 
-def pictures(where, width, height, n=60):
-    """A clip that is known: a box that goes its way over a still room, on each frame elsewhere."""
-    path = pathlib.Path(where) / f"pictures-{width}x{height}.nv12"
-    side = height // 4
-    run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"smptebars=s={width}x{height}:r=30", "-f", "lavfi", "-i",
-        f"testsrc=s={side}x{side}:r=30", "-filter_complex",
-        f"[0][1]overlay=x='(W-w)/2+(W-w)/2*sin(2*PI*n/{n})':y='(H-h)/2+(H-h)/3*cos(2*PI*n/{n})'",
-        "-frames:v", n, "-pix_fmt", "nv12", "-f", "rawvideo", "-y", path)
-    return Clip(path, width, height)
+PICTURES = {}  # clips made, by size
 
 
-@contextlib.contextmanager
-def feeding(clip, fps=30):
-    """The camera sees `clip`, again and again: vivid's output node, looped back to its capture node. The two
-    have clocks of their own, so that a frame may come twice or not at all."""
-    module("vivid", **{**VIVID, "node_types": "0x101", "num_outputs": 1, "output_types": 1, "vid_out_nr": 1})
-    output = "/dev/video1"
-    timing(clip.width, clip.height, fps)
-    timing(clip.width, clip.height, fps, device=output)
-    controls(osd_text_mode=2, loop_video=1)
-    run("v4l2-ctl", "-d", output, "-x", f"width={clip.width},height={clip.height},pixelformat=NV12,field=none")
-    feeder = subprocess.Popen(["v4l2-ctl", "-d", output, "--stream-out-mmap=4", f"--stream-from={clip.path}",
-                               "--stream-loop", "--stream-poll"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-        check(feeder.poll() is None, f"the feeder of {clip.path} ended with {feeder.returncode}")
-    finally:
-        feeder.kill()
-        feeder.wait()
+def pictures(width=1280, height=720, n=60):
+    """A clip that is known: a ball that goes round in a still room, on each frame elsewhere. Motion, as a pet's."""
+    if (width, height) not in PICTURES:
+        path = pathlib.Path(f"/dev/shm/pictures-{width}x{height}.nv12")
+        side, radius = height // 5 & ~1, height // 10
+        run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"smptebars=s={width}x{height}:r=30", "-f", "lavfi", "-i",
+            f"color=c=0x202020:s={side}x{side}:r=30", "-filter_complex",
+            f"[0][1]overlay=x='(W-w)/2+{radius}*sin(2*PI*n/{n})':y='(H-h)/2+{radius}*cos(2*PI*n/{n})'",
+            "-frames:v", n, "-pix_fmt", "nv12", "-f", "rawvideo", "-y", path, timeout=120)
+        PICTURES[width, height] = Clip(path, width, height)
+    return PICTURES[width, height]
+
+
+class Feeding(threading.Thread):
+    """The camera sees `clip`, again and again: vivid's output node, looped back to its capture node. The two have
+    clocks of their own, so that a frame may come twice or not at all. Goes on after the camera was unplugged."""
+
+    OUTPUT = "/dev/video1"
+
+    def __init__(self, clip, fps=30):
+        super().__init__(daemon=True)
+        self.clip, self.fps = clip, fps
+        self.process = None
+        self.over = threading.Event()
+        self.held = threading.Event()  # while set: nobody has the output node open
+
+    def prepare(self):
+        clip = self.clip
+        timing(clip.width, clip.height, self.fps)
+        timing(clip.width, clip.height, self.fps, device=self.OUTPUT)
+        controls(osd_text_mode=2, loop_video=1)
+        run("v4l2-ctl", "-d", self.OUTPUT, "-x",
+            f"width={clip.width},height={clip.height},pixelformat=NV12,field=none")
+
+    def run(self):
+        while not self.over.is_set():
+            if not self.held.is_set():
+                self.process = subprocess.Popen(
+                    ["v4l2-ctl", "-d", self.OUTPUT, "--stream-out-mmap=4", f"--stream-from={self.clip.path}",
+                     "--stream-loop", "--stream-poll"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                self.process.wait()
+            self.over.wait(0.3)
+
+    def pause(self):
+        self.held.set()
+        process = self.process
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def resume(self):
+        self.prepare()
+        self.held.clear()
+
+    def __enter__(self):
+        module("vivid", **{**VIVID, "node_types": "0x101", "num_outputs": 1, "output_types": 1, "vid_out_nr": 1})
+        self.prepare()
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.pause()
+        self.join()
         module("vivid", **VIVID)
+
+
+def feeding(clip=None, fps=30):
+    return Feeding(clip or pictures(), fps)
 
 
 # ---- the daemon from outside ----
@@ -196,7 +227,7 @@ def daemon(settings=None, **more):
     known = {
         "cameras.[0].source": f"v4l2:{CAMERA}", "cameras.[0].width": 1280, "cameras.[0].height": 720,
         "cameras.[0].fps": 30, "http.plain_loopback": True, "encoder.encoder": "v4l2m2m",
-        "encoder.scaler": "v4l2m2m", "storage.post_roll_s": 1.0, "inference.hold_s": 1.0,
+        "encoder.scaler": os.environ.get("PETCAM_VPI_SCALER", "v4l2m2m"), "storage.post_roll_s": 1.0, "inference.hold_s": 1.0,
     }
     known.update(settings or {})
     return Petcam(known, **more)
@@ -515,9 +546,9 @@ class Trial:
         return False
 
 
-def report(name, **figures):
+def report(test, /, **figures):
     """One line for people, and for whoever gathers figures."""
-    print(f"@figure {json.dumps({'test': name, **figures})}", flush=True)
+    print("@figure", json.dumps({"test": test, **figures}), flush=True)
 
 
 def main(*tests):

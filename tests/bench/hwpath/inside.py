@@ -197,7 +197,7 @@ def main():
     parser.add_argument("--json", type=pathlib.Path, required=True)
     args = parser.parse_args()
     guest.inside()
-    guest.codec(rate_mode=1)
+    guest.codec(rate_mode=1, sizeimage=2 << 20)
     programs = [Petcam(), Other("GStreamer", gstreamer), Other("ffmpeg", ffmpeg)]
     programs = [p for p in programs if not args.only or p.name in args.only.split(",")]
     subprocess.run(["gst-inspect-1.0", "v4l2h264enc"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
