@@ -80,6 +80,13 @@ static void close_all(struct pc_pipeline *p)
 	p->allocator = NULL;
 }
 
+/* No camera, or nothing at its input. */
+static bool is_absence(int err)
+{
+	return err == -ENODEV || err == -ENOENT || err == -ENXIO || err == -ENOLINK ||
+	       err == -ENOLCK;
+}
+
 void pc_pipeline_fail(struct pc_pipeline *p, int err)
 {
 	if (p->state == PC_PIPELINE_DRAINING) {
@@ -89,8 +96,7 @@ void pc_pipeline_fail(struct pc_pipeline *p, int err)
 	if (p->state == PC_PIPELINE_OPEN && last_ns - p->opened_ns > BACKOFF_RESET_NS) {
 		p->backoff_ns = BACKOFF_MIN_NS;
 	}
-	p->backoff_max_ns = err == -ENODEV || err == -ENOENT || err == -ENXIO ? BACKOFF_ABSENT_NS
-									      : BACKOFF_MAX_NS;
+	p->backoff_max_ns = is_absence(err) ? BACKOFF_ABSENT_NS : BACKOFF_MAX_NS;
 	p->state = PC_PIPELINE_FAILED;
 	pc_loop_timer_arm(p->retry, 0, 0);
 }

@@ -286,11 +286,23 @@ static int (*const ways[])(const struct attempt *attempt) = {
 };
 #define N_WAYS (sizeof(ways) / sizeof(ways[0]))
 
-/* These would say the same on every way. */
+/* Another way may do where formats or buffers did not fit; what else fails (it is gone, busy,
+ * without a signal ...) would fail on every way. */
 static bool is_final(int err)
 {
-	return err == -ENODEV || err == -ENOENT || err == -ENXIO || err == -EBUSY ||
-	       err == -EACCES || err == -EPERM || err == -EMFILE;
+	switch (err) {
+	case NOT_FOR_US:
+	case -EINVAL:
+	case -ENOTSUP:
+	case -ENOMEM:
+	case -ENOSPC:
+	case -EFAULT:
+	case -EMSGSIZE:
+	case -EIO:
+		return false;
+	default:
+		return true;
+	}
 }
 
 /* The best way that opens. The sentence of a failure is the first one's. */
