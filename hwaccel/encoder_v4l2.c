@@ -20,20 +20,17 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "hwaccel/encoder_internal.h"
+#include "hwaccel/encoder_v4l2_internal.h"
 #include "hwaccel/h264_headers.h"
 #include "hwaccel/v4l2_node_internal.h"
 #include "v4l2/m2m.h"
 
-#define IN_DEVICE 4 /* more would only wait */
-#define IN_BUFFERS 16 /* different ones that keep their import */
-#define OUT_BUFFERS 4
-#define OUT_SIZE_MIN (3u << 19) /* 1.5 MiB: smaller ones fragment on the Pi (linux#5232) */
+#define IN_DEVICE 3 /* one being encoded, one waiting, one on its way; more would only wait */
 #define OUT_SIZE_MAX (24u << 20)
 #define PIECES_MAX 4 /* buffers that a packet may fill */
 #define ERRORS_MAX 3 /* in a row; then the buffers are taken to be too small */
 #define REOPENINGS_MAX 4 /* without a packet between them */
-#define STRIDE_ALIGN 64 /* of frames whose planes are not told */
+#define LOST_MAX_NS PC_NS_PER_S /* without the key frame that was asked for */
 
 struct v4l2_encoder {
 	struct pc_encoder base;
@@ -45,7 +42,7 @@ struct v4l2_encoder {
 	char path[PC_V4L2_PATH_MAX];
 	char name[PC_V4L2_PATH_MAX + 32];
 	bool lossless;
-	uint32_t bitrate_min, bitrate_max; /* bit/s */
+	struct pc_encoder_v4l2_rates rates;
 
 	struct pc_m2m *m2m; /* NULL: it failed */
 	struct pc_wakeup *wakeup; /* tells of a failure inside submit() */
@@ -65,7 +62,8 @@ struct v4l2_encoder {
 	int64_t last_ns; /* submit_ns of the newest packet's frame */
 	int64_t key_asked_ns; /* frames from then on should bring a key; 0: none is awaited */
 	bool ask_key; /* with the next frame */
-	bool lost; /* what follows refers to what was lost, until a key frame */
+	bool lost; /* what follows refers to what was lost, until a key frame: */
+	int64_t lost_ns; /* since then */
 	bool grown; /* said in the log */
 	unsigned errors; /* in a row */
 	unsigned reopenings; /* since the newest packet */
@@ -126,8 +124,15 @@ static void fail(struct v4l2_encoder *encoder, int err)
 	encoder->events->failed(encoder->data, err);
 }
 
-/* Larger buffers, as far as that goes, and a new stream. */
-static void reopen(struct v4l2_encoder *encoder)
+/* What is in the device has no packet. */
+static void abort_all(struct v4l2_encoder *encoder)
+{
+	COUNT(encoder, frames_aborted, encoder->under_way);
+	encoder->under_way = 0;
+}
+
+/* A new stream, with larger buffers, as far as that goes, if that may help. */
+static void reopen(struct v4l2_encoder *encoder, bool larger)
 {
 	const size_t size = pc_m2m_out_size(encoder->m2m);
 	if (encoder->reopenings == REOPENINGS_MAX) {
@@ -137,9 +142,10 @@ static void reopen(struct v4l2_encoder *encoder)
 		return;
 	}
 	encoder->reopenings++;
-	encoder->config.out_size = size * 2 < OUT_SIZE_MAX ? size * 2 : OUT_SIZE_MAX;
-	COUNT(encoder, frames_aborted, encoder->under_way); /* what is in it is lost */
-	encoder->under_way = 0;
+	if (larger) {
+		encoder->config.out_size = size * 2 < OUT_SIZE_MAX ? size * 2 : OUT_SIZE_MAX;
+	}
+	abort_all(encoder);
 	COUNT(encoder, encoder_opens, 1);
 	pc_m2m_close(encoder->m2m);
 	encoder->m2m = NULL;
@@ -181,15 +187,18 @@ static void lose_frame(struct v4l2_encoder *encoder)
 	COUNT(encoder, encoder_junk, 1);
 	abort_frame(encoder);
 	encoder->held = 0;
-	encoder->lost = true;
 	encoder->ask_key = true;
+	if (!encoder->lost) {
+		encoder->lost = true;
+		encoder->lost_ns = pc_clock_now_ns();
+	}
 }
 
 /* The pieces that are held go no further: their frame was cut off. */
 static void lose_held(struct v4l2_encoder *encoder)
 {
 	lose_frame(encoder);
-	reopen(encoder);
+	reopen(encoder, true);
 }
 
 /* Appends a piece. false: a packet cannot be that large. */
@@ -247,6 +256,9 @@ static void hand_over(struct v4l2_encoder *encoder, const struct pc_m2m_input *i
 	}
 	if (encoder->lost && !packet.key) {
 		abort_frame(encoder);
+		if (packet.encoded_ns - encoder->lost_ns > LOST_MAX_NS) {
+			reopen(encoder, false);
+		}
 		return;
 	}
 	if (packet.key) {
@@ -279,7 +291,7 @@ static bool take_output(struct v4l2_encoder *encoder, const struct pc_m2m_output
 	if (output->error) {
 		lose_frame(encoder);
 		if (++encoder->errors >= ERRORS_MAX || joins || output->size == output->capacity) {
-			reopen(encoder);
+			reopen(encoder, true);
 		}
 		return true;
 	}
@@ -415,21 +427,13 @@ static int v4l2_submit(struct pc_encoder *base, struct pc_frame *frame, unsigned
 	return 0;
 }
 
-static int32_t fit_bitrate(const struct v4l2_encoder *encoder, unsigned kbps)
-{
-	const uint64_t bits = (uint64_t)kbps * 1000;
-	const uint64_t max = encoder->bitrate_max;
-	const uint64_t min = encoder->bitrate_min;
-	return (int32_t)(bits < min ? min : bits > max ? max : bits);
-}
-
 static int v4l2_set_bitrate(struct pc_encoder *base, unsigned bitrate_kbps)
 {
 	struct v4l2_encoder *encoder = (struct v4l2_encoder *)base;
 	if (encoder->lossless || bitrate_kbps == 0 || encoder->m2m == NULL) {
 		return -ENOTSUP;
 	}
-	const int32_t value = fit_bitrate(encoder, bitrate_kbps);
+	const int32_t value = pc_encoder_v4l2_fit_bitrate(&encoder->rates, bitrate_kbps);
 	const int r = pc_m2m_set_control(encoder->m2m, V4L2_CID_MPEG_VIDEO_BITRATE, value);
 	if (r < 0) {
 		return r == -EINVAL ? -ENOTSUP : r;
@@ -456,6 +460,7 @@ static int64_t v4l2_owed_ns(const struct pc_encoder *base)
 static void v4l2_close(struct pc_encoder *base)
 {
 	struct v4l2_encoder *encoder = (struct v4l2_encoder *)base;
+	abort_all(encoder);
 	pc_m2m_close(encoder->m2m);
 	encoder->m2m = NULL;
 	pc_wakeup_destroy(encoder->wakeup);
@@ -468,100 +473,6 @@ static void v4l2_close(struct pc_encoder *base)
 }
 
 /* --- opening --- */
-
-/* The lowest level from 4.0 on (the Pi's default) that allows this many macroblocks; too low a
- * one gives no output (linux#4906). ITU-T H.264 table A-1. */
-static int32_t fit_level(const struct pc_frame_format *format, double fps)
-{
-	static const struct {
-		uint32_t frame; /* macroblocks */
-		double second;
-		int32_t level;
-	} levels[] = {
-		{ 8192, 245760, V4L2_MPEG_VIDEO_H264_LEVEL_4_0 },
-		{ 8704, 522240, V4L2_MPEG_VIDEO_H264_LEVEL_4_2 },
-		{ 22080, 589824, V4L2_MPEG_VIDEO_H264_LEVEL_5_0 },
-		{ 36864, 983040, V4L2_MPEG_VIDEO_H264_LEVEL_5_1 },
-	};
-	const uint32_t blocks = ((format->width + 15) / 16) * ((format->height + 15) / 16);
-	size_t i = 0;
-	while (i + 1 < sizeof(levels) / sizeof(levels[0]) &&
-		(blocks > levels[i].frame || blocks * fps > levels[i].second)) {
-		i++;
-	}
-	return levels[i].level;
-}
-
-static void add_control(struct pc_m2m_config *config, uint32_t id, int32_t value)
-{
-	assert(config->n_controls < sizeof(config->controls) / sizeof(config->controls[0]));
-	config->controls[config->n_controls++] = (struct pc_m2m_control){
-		.id = id,
-		.value = value,
-	};
-}
-
-static void read_bitrates(struct v4l2_encoder *encoder)
-{
-	encoder->bitrate_min = 25000; /* the Pi's */
-	encoder->bitrate_max = 25000000;
-	struct pc_v4l2 *node;
-	if (pc_v4l2_open(encoder->path, &node) < 0) {
-		return;
-	}
-	struct v4l2_queryctrl control;
-	if (pc_v4l2_query_control(node, V4L2_CID_MPEG_VIDEO_BITRATE, &control) == 0 &&
-		control.minimum >= 0 && control.maximum >= control.minimum) {
-		encoder->bitrate_min = (uint32_t)control.minimum;
-		encoder->bitrate_max = (uint32_t)control.maximum;
-	}
-	pc_v4l2_close(node);
-}
-
-static void add_controls(struct v4l2_encoder *encoder, const struct pc_encoder_config *config)
-{
-	struct pc_m2m_config *m2m = &encoder->config;
-	const int32_t interval =
-		config->key_interval <= INT32_MAX ? (int32_t)config->key_interval : INT32_MAX;
-	add_control(m2m, V4L2_CID_MPEG_VIDEO_H264_PROFILE, V4L2_MPEG_VIDEO_H264_PROFILE_HIGH);
-	add_control(m2m, V4L2_CID_MPEG_VIDEO_H264_LEVEL, fit_level(&config->format, config->fps));
-	add_control(m2m, V4L2_CID_MPEG_VIDEO_B_FRAMES, 0);
-	add_control(m2m, V4L2_CID_MPEG_VIDEO_GOP_SIZE, interval);
-	add_control(m2m, V4L2_CID_MPEG_VIDEO_H264_I_PERIOD, interval);
-	add_control(m2m, V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HEADER, 1);
-	add_control(m2m, V4L2_CID_MPEG_VIDEO_HEADER_MODE,
-		V4L2_MPEG_VIDEO_HEADER_MODE_JOINED_WITH_1ST_FRAME);
-	if (config->bitrate_kbps > 0) {
-		read_bitrates(encoder);
-		add_control(m2m, V4L2_CID_MPEG_VIDEO_BITRATE,
-			fit_bitrate(encoder, config->bitrate_kbps));
-	}
-}
-
-static int fill_config(struct v4l2_encoder *encoder, const struct pc_encoder_config *config,
-	char *why, size_t why_size)
-{
-	struct pc_m2m_config *m2m = &encoder->config;
-	m2m->path = encoder->path;
-	m2m->in = config->format;
-	m2m->n_in_planes = config->n_planes;
-	memcpy(m2m->in_planes, config->planes, sizeof(m2m->in_planes));
-	if (config->n_planes == 0 && pc_frame_layout(&config->format, STRIDE_ALIGN, m2m->in_planes,
-					     &m2m->n_in_planes) < 0) {
-		snprintf(why, why_size, "how its planes lie is not known");
-		return -EINVAL;
-	}
-	m2m->in_size = config->size;
-	m2m->fps = config->fps;
-	m2m->in_buffers = IN_BUFFERS;
-	m2m->out_pixelformat = V4L2_PIX_FMT_H264;
-	m2m->out_width = config->format.width;
-	m2m->out_height = config->format.height;
-	m2m->out_size = OUT_SIZE_MIN;
-	m2m->out_buffers = OUT_BUFFERS;
-	add_controls(encoder, config);
-	return 0;
-}
 
 static int v4l2_open(struct pc_loop *loop, const struct pc_encoder_config *config,
 	const struct pc_encoder_events *events, void *data, char *why, size_t why_size,
@@ -588,7 +499,8 @@ static int v4l2_open(struct pc_loop *loop, const struct pc_encoder_config *confi
 	encoder->stats = config->stats;
 	encoder->lossless = config->bitrate_kbps == 0;
 	snprintf(encoder->path, sizeof(encoder->path), "%s", node.path);
-	r = fill_config(encoder, config, why, why_size);
+	r = pc_encoder_v4l2_setup(
+		config, encoder->path, &encoder->config, &encoder->rates, why, why_size);
 	if (r == 0) {
 		r = pc_wakeup_create(loop, "encoder", on_wakeup, encoder, &encoder->wakeup);
 	}

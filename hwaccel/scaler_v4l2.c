@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <drm_fourcc.h>
 
@@ -237,6 +238,21 @@ static int make_pool(struct v4l2_scaler *scaler, const struct pc_scaler_config *
 	return pc_frame_pool_create(scaler->allocator, &output, n, &scaler->pool);
 }
 
+/* The device may want more behind a picture than the picture. */
+static int check_room(struct v4l2_scaler *scaler, char *why, size_t why_size)
+{
+	struct pc_frame *frame = pc_frame_pool_acquire(scaler->pool); /* none is out yet */
+	const off_t size = lseek(frame->planes[0].fd, 0, SEEK_END);
+	pc_frame_unref(frame);
+	const size_t wanted = pc_m2m_out_size(scaler->m2m);
+	if (!scaler->copies && size >= 0 && (uint64_t)size < wanted) {
+		snprintf(why, why_size, "%s wants buffers of %zu bytes, small pictures have %lld",
+			scaler->name, wanted, (long long)size);
+		return -EMSGSIZE;
+	}
+	return 0;
+}
+
 static int open_m2m(struct v4l2_scaler *scaler, struct pc_loop *loop, const char *path,
 	const struct pc_scaler_config *config, char *why, size_t why_size)
 {
@@ -269,7 +285,7 @@ static int open_m2m(struct v4l2_scaler *scaler, struct pc_loop *loop, const char
 		return -EINVAL;
 	}
 	snprintf(scaler->name, sizeof(scaler->name), "%s", pc_m2m_name(scaler->m2m));
-	return 0;
+	return check_room(scaler, why, why_size);
 }
 
 static int v4l2_open(struct pc_loop *loop, const struct pc_scaler_config *config,

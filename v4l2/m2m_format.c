@@ -94,7 +94,9 @@ static int check_format(const struct format *asked, const struct format *got, co
 		snprintf(why, why_size, "%s no %s (it offers %s)", verb, text, other);
 		return -EINVAL;
 	}
-	if (got->width != asked->width || got->height != asked->height) {
+	/* A coded format's size is that of what goes in, however it is rounded here. */
+	if (asked->pixelformat != V4L2_PIX_FMT_H264 &&
+		(got->width != asked->width || got->height != asked->height)) {
 		snprintf(why, why_size, "%s no %ux%u (it offers %ux%u)", verb, asked->width,
 			asked->height, got->width, got->height);
 		return -EINVAL;

@@ -440,12 +440,36 @@ static void test_slots(void)
 	fake_m2m.stalled = true;
 	struct fixture f;
 	begin(&f);
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		test_int(submit(&f, 0), 0);
 	}
 	test_int(submit(&f, 0), -EAGAIN);
 	test_assert(pc_encoder_owed_ns(f.encoder) > 0);
 	fake_m2m.stalled = false;
+	end(&f);
+}
+
+/* The key frame that is asked for does not come: a new stream begins with one. */
+static void test_no_key_comes(void)
+{
+	fake_m2m_reset(false);
+	struct fixture f;
+	begin(&f);
+	encode(&f, 3);
+	fake_m2m.deaf = true;
+	fake_m2m.error_every = 4;
+	encode(&f, 1);
+	fake_m2m.error_every = 0;
+	const unsigned n_units = f.n_units;
+	const int64_t until_ns = pc_clock_now_ns() + 5 * PC_NS_PER_S;
+	while (f.n_units == n_units && pc_clock_now_ns() < until_ns) {
+		encode(&f, 1);
+		test_int(pc_loop_turn(f.loop, 10), 0);
+	}
+	test_int(f.n_units, n_units + 1);
+	test_assert(f.units[n_units].meta.key);
+	test_int(COUNT(&f, encoder_opens), 1);
+	test_int(f.n_failed, 0);
 	end(&f);
 }
 
@@ -654,6 +678,7 @@ int main(void)
 	TEST_RUN(test_never_large_enough);
 	TEST_RUN(test_reopening_fails);
 	TEST_RUN(test_slots);
+	TEST_RUN(test_no_key_comes);
 	TEST_RUN(test_import_refused);
 	TEST_RUN(test_unplugged);
 	TEST_RUN(test_close_inside);

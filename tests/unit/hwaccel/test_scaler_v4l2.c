@@ -315,6 +315,15 @@ static int tamper_stride(unsigned long request, void *arg, int r)
 	return r;
 }
 
+static int tamper_size(unsigned long request, void *arg, int r)
+{
+	struct v4l2_format *got = arg;
+	if (request == VIDIOC_S_FMT && got->fmt.pix_mp.pixelformat == V4L2_PIX_FMT_RGB24) {
+		got->fmt.pix_mp.plane_fmt[0].sizeimage = 400000;
+	}
+	return r;
+}
+
 static void test_refusals(void)
 {
 	struct fixture f;
@@ -329,6 +338,10 @@ static void test_refusals(void)
 	fake_m2m.tamper = tamper_stride;
 	prepare(&f);
 	refused(&f, -EINVAL, "gives lines of 1024 bytes, not of 960");
+	fake_m2m_reset(true);
+	fake_m2m.tamper = tamper_size;
+	prepare(&f);
+	refused(&f, -EMSGSIZE, "wants buffers of 400000 bytes, small pictures have 1");
 	/* What is not as it should be is said on success. */
 	no_heap = true;
 	fake_m2m_reset(true);
