@@ -31,7 +31,7 @@ static int __init dmaheaps_init(void)
 }
 
 /* What module_init() would have made. No exit: the heaps stay. */
-int init_module(void) __copy(dmaheaps_init) __attribute__((alias("dmaheaps_init")));
+int init_module(void) __copy(dmaheaps_init) __alias(dmaheaps_init);
 
 MODULE_DESCRIPTION("dma-heap and its system heap as a module");
 MODULE_IMPORT_NS(DMA_BUF);
