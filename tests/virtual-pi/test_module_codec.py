@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# vpi: timeout=240 camera=none
+# vpi: timeout=400 camera=none
 """tests/virtual-pi/test_module_codec.py - the encoder node by itself.
 
 What it codes decodes (by ffmpeg) to the very bytes that went in, whatever they are; each habit that the module can
@@ -62,7 +62,7 @@ def same(frames, fourcc, size, stream, what):
 
 def test_bit_exact():
     for fourcc in "NV12", "YU12", "YUYV":
-        for size in SMALL, (32, 32), (34, 38), (130, 66), (642, 362):
+        for size in (SMALL, (32, 32), (34, 38), (130, 66), (642, 362)) if fourcc == "NV12" else ((130, 66), (34, 36)):
             frames = difficult(fourcc, size)
             with m2m.Pipe(m2m.ENCODER, fourcc, size, controls=[(m2m.GOP, 3)]) as pipe:
                 pipe.stream()
@@ -88,7 +88,7 @@ def test_large_and_fast():
                 for i in range(4):
                     pipe.inputs[i].map[:room] = frames[i % len(frames)]
                 pipe.stream()
-                began, count = time.monotonic(), 40
+                began, count = time.monotonic(), 20
                 while len(pipe.returned) < count:
                     while pipe.free and pipe.taken < count:
                         index = pipe.free.pop(0)
@@ -220,15 +220,22 @@ def test_depth_and_late_output():
     frames = difficult("NV12", SMALL, 8)
     with m2m.habits(depth=3), m2m.Pipe(m2m.ENCODER, "NV12", SMALL, n_in=8, n_out=8) as pipe:
         pipe.stream()
-        for frame in frames[:6]:
-            pipe.submit(frame)
-        while len(pipe.out) < 4:
-            check(pipe.collect(), "nothing comes")
-        check(len(pipe.returned) == 4 and len(pipe.out) == 4, f"three deep: {pipe.returned}, {pipe.out}")
-        check(pipe.collect(2.0), "nothing pushes it out")  # 100 ms later
-        pipe.run(frames[6:])
-        check(len(pipe.out) == 9 and len(pipe.returned) == 8, f"drained: {pipe.out}")
-        same(frames, "NV12", SMALL, pipe.stream_of(), "three deep")
+        while True:  # frames that nothing pushes come out after 100 ms: too slow a machine tries again
+            began = time.monotonic()
+            done = len(pipe.out)
+            for frame in frames[:6]:
+                pipe.submit(frame)
+            while len(pipe.out) < done + 4:
+                check(pipe.collect(), "nothing comes")
+            inside = pipe.taken - len(pipe.out)
+            if time.monotonic() - began < 0.09:
+                break
+            pipe.run([], drain=False, silence=1.0)
+        check(inside == 2, f"{inside} inside, not 2: {pipe.returned}, {pipe.out}")
+        check(pipe.collect(2.0), "nothing pushes it out")
+        pipe.run([], silence=2.0)
+        check(len(pipe.out) == pipe.taken + 1 and len(pipe.returned) == pipe.taken, f"drained: {pipe.out}")
+        same(frames[:6] * (pipe.taken // 6), "NV12", SMALL, pipe.stream_of(), "three deep")
     with m2m.habits(late_output=2), m2m.Pipe(m2m.ENCODER, "NV12", SMALL, n_in=8, n_out=8) as pipe:
         pipe.stream()
         pipe.run(frames[:6], drain=False, silence=0.4)
@@ -237,7 +244,7 @@ def test_depth_and_late_output():
         check([o.us // 40000 for o in pipe.out[:-1]] == list(range(1, 9)), f"drained: {pipe.out}")
     with m2m.habits(late_output=30):
         check(len(run(frames, n_out=2).out) == 9, "a client with two buffers goes on")
-    with m2m.habits(late_us=150000), m2m.Pipe(m2m.ENCODER, "NV12", SMALL) as pipe:
+    with m2m.habits(late_us=400000), m2m.Pipe(m2m.ENCODER, "NV12", SMALL) as pipe:
         pipe.stream()
         pipe.submit(frames[0])
         while not pipe.returned:

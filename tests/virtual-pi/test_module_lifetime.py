@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# vpi: timeout=240 camera=none
+# vpi: timeout=400 camera=none
 """tests/virtual-pi/test_module_lifetime.py - clients that are killed, a device that is taken away.
 
 After each of them nothing may be left: no open file, no buffer, no import; and the module works on, or goes.

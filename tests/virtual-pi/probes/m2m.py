@@ -10,7 +10,6 @@ import os
 import pathlib
 import select
 import struct
-import time
 
 OUTPUT, CAPTURE = 10, 9  # V4L2_BUF_TYPE_VIDEO_{OUTPUT,CAPTURE}_MPLANE
 MMAP, DMABUF = 1, 4
@@ -224,20 +223,23 @@ class Pipe:
         return got
 
     def run(self, frames, drain=True, silence=2.0):
-        """All of them through, until the last buffer or until nothing has come for `silence` seconds."""
+        """All of them through, until the last buffer or until nothing has come for `silence` seconds (of waiting:
+        a machine that is busy with something else does not count)."""
         frames = iter(frames)
         frame = next(frames, None)
         stopped = not drain
-        heard = time.monotonic()
-        while time.monotonic() - heard < silence and not (self.out and self.out[-1].last):
+        quiet = 0
+        while quiet < 4 and not (self.out and self.out[-1].last):
             while frame is not None and self.submit(frame):
                 frame = next(frames, None)
             if frame is None and not stopped:
                 stopped = True
                 self.stop()
             if self.collect(silence / 4):
-                heard = time.monotonic()
-            elif frame is None and not drain and len(self.returned) == self.taken:
+                quiet = 0
+                continue
+            quiet += 1
+            if frame is None and not drain and len(self.returned) == self.taken:
                 break
         self._inputs_back()
         return self.out
