@@ -42,7 +42,7 @@ int pc_v4l2_node_find(enum pc_v4l2_role role, const char *device, uint32_t in, u
 		return find_any(role, in, out, ret_node, why, why_size);
 	}
 	struct pc_v4l2 *handle;
-	struct pc_v4l2_node node;
+	struct pc_v4l2_node node = { .role = PC_V4L2_OTHER };
 	int r = pc_v4l2_open(device, &handle);
 	if (r == 0) {
 		r = pc_v4l2_identify(handle, &node);
