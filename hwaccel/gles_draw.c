@@ -15,7 +15,7 @@
 #define TAPS_MAX 64 /* each way: a source 128 times as large */
 #define SOURCE_MAX 6144
 
-enum sampling { PLANAR, SEMIPLANAR, YUYV, UYVY };
+enum sampling { PLANAR, SEMIPLANAR, PACKED };
 
 struct taken {
 	uint32_t fourcc;
@@ -27,8 +27,7 @@ static const struct taken taken[] = {
 	{ DRM_FORMAT_YUV420, PLANAR,
 		"return vec3(luma(at).r, chroma(u_plane1, at).r, chroma(u_plane2, at).r);" },
 	{ DRM_FORMAT_NV12, SEMIPLANAR, "return vec3(luma(at).r, chroma(u_plane1, at).rg);" },
-	{ DRM_FORMAT_YUYV, YUYV, "vec4 t = luma(at); return vec3(0.5 * (t.r + t.b), t.g, t.a);" },
-	{ DRM_FORMAT_UYVY, UYVY, "vec4 t = luma(at); return vec3(0.5 * (t.g + t.a), t.r, t.b);" },
+	{ DRM_FORMAT_YUYV, PACKED, "vec4 t = luma(at); return vec3(0.5 * (t.r + t.b), t.g, t.a);" },
 };
 
 struct pc_gles_draw {
@@ -115,7 +114,7 @@ unsigned pc_gles_draw_planes(const struct pc_frame_format *format,
 	if (entry == NULL) {
 		return 0;
 	}
-	const bool packed = entry->sampling == YUYV || entry->sampling == UYVY;
+	const bool packed = entry->sampling == PACKED;
 	const unsigned n = packed ? 1 : entry->sampling == SEMIPLANAR ? 2 : 3;
 	for (unsigned i = 0; i < n; i++) {
 		ret_planes[i] = (struct pc_egl_plane){

@@ -211,14 +211,13 @@ static void paint(const struct pc_frame *frame, uint8_t *data[static 4])
 	static const uint8_t colours[2][3] = { { 72, 96, 240 }, { 36, 240, 114 } };
 	const struct pc_frame_format *format = &frame->format;
 	const bool packed = frame->n_planes == 1;
-	const unsigned first = format->fourcc == DRM_FORMAT_UYVY ? 1 : 0; /* of luma */
 	for (unsigned y = 0; y < format->height; y++) {
 		for (unsigned x = 0; x < format->width; x++) {
 			const uint8_t *c = colours[x >= format->width / 2];
 			uint8_t *line = data[0] + (size_t)y * frame->planes[0].stride;
 			if (packed) {
-				line[2 * x + first] = c[0];
-				line[2 * x + 1 - first] = c[1 + x % 2];
+				line[2 * x] = c[0];
+				line[2 * x + 1] = c[1 + x % 2];
 				continue;
 			}
 			line[x] = c[0];
@@ -465,7 +464,7 @@ static int check(const struct pc_scaler_config *config, char *why, size_t why_si
 {
 	if (!pc_gles_draw_takes(config->input.fourcc) ||
 		config->input.modifier != DRM_FORMAT_MOD_LINEAR) {
-		snprintf(why, why_size, "takes linear NV12, I420 (YU12), YUYV and UYVY only");
+		snprintf(why, why_size, "takes linear NV12, I420 (YU12) and YUYV only");
 		return -EINVAL;
 	}
 	if ((config->caps & PC_FRAME_DMABUF) == 0) {
@@ -544,8 +543,7 @@ static unsigned gles_inputs(const char *device, unsigned width, unsigned height,
 	struct pc_input_format *formats, unsigned max, bool *ret_dmabuf)
 {
 	/* The best first: two textures for what the camera's pipeline likes to give. */
-	static const uint32_t fourccs[] = { DRM_FORMAT_NV12, DRM_FORMAT_YUV420, DRM_FORMAT_YUYV,
-		DRM_FORMAT_UYVY };
+	static const uint32_t fourccs[] = { DRM_FORMAT_NV12, DRM_FORMAT_YUV420, DRM_FORMAT_YUYV };
 	unsigned n = 0;
 	if (!pc_egl_maybe(device != NULL ? device : "") || width % 2 != 0 || height % 2 != 0) {
 		return 0;

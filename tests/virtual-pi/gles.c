@@ -26,7 +26,7 @@
 #include "tests/support/test.h"
 
 #define BUFFERS 5
-#define ROUNDS 110
+#define ROUNDS 110 /* the first ten fill caches */
 
 /* Of 255, over all channels of a hard picture (slopes, stripes, noise, blocks). llvmpipe
  * interpolates in 8 bits; libswscale itself is 1.6 to 4 off the ideal, and darker by 1 to 2. */
@@ -133,15 +133,14 @@ static void paint(struct pc_frame *frame, unsigned seed)
 	test_assert(map != MAP_FAILED);
 	uint32_t state = seed;
 	const struct pc_frame_format *format = &frame->format;
-	const unsigned luma = format->fourcc == DRM_FORMAT_UYVY ? 1 : 0;
 	for (unsigned y = 0; y < format->height; y++) {
 		uint8_t *line = map + frame->planes[0].offset + (size_t)y * frame->planes[0].stride;
 		for (unsigned x = 0; x < format->width; x++) {
 			const uint8_t value = luma_at(x + seed, y, &state);
 			const uint8_t chroma = chroma_at(x / 2, y / 2, x % 2 == 1);
 			if (frame->n_planes == 1) {
-				line[2 * x + luma] = value;
-				line[2 * x + 1 - luma] = chroma;
+				line[2 * x] = value;
+				line[2 * x + 1] = chroma;
 				continue;
 			}
 			line[x] = value;
@@ -213,10 +212,8 @@ static unsigned cut(const struct pc_frame *frame, uint8_t *data[4], struct plane
 		planes[2] = planes[1];
 		planes[2].data++;
 	} else {
-		const unsigned luma = f->fourcc == DRM_FORMAT_UYVY ? 1 : 0;
-		planes[0] = (struct plane){ data[0] + luma, f->width, f->height, p[0].stride, 2 };
-		planes[1] = (struct plane){ data[0] + 1 - luma, f->width / 2, f->height,
-			p[0].stride, 4 };
+		planes[0] = (struct plane){ data[0], f->width, f->height, p[0].stride, 2 };
+		planes[1] = (struct plane){ data[0] + 1, f->width / 2, f->height, p[0].stride, 4 };
 		planes[2] = planes[1];
 		planes[2].data += 2;
 	}
@@ -362,6 +359,37 @@ static int64_t resident_kib(void)
 static const struct pc_frame_format nv12 = { DRM_FORMAT_NV12, 1280, 720, 0 };
 static const struct pc_frame_format i420 = { DRM_FORMAT_YUV420, 1280, 720, 0 };
 
+static void check_pixels(const struct pc_frame_format *input, unsigned width, unsigned height)
+{
+	struct fixture gles;
+	struct fixture soft;
+	begin(&gles, input, width, height, "gles");
+	begin(&soft, input, width, height, "software");
+	struct pc_frame *frame = picture(&gles, 7);
+	frame->capture_ns = 1234567;
+	frame->sequence = 99;
+	scale(&gles, frame);
+	scale(&soft, frame);
+	test_int(gles.last->capture_ns, 1234567);
+	test_int(gles.last->sequence, 99);
+	test_int(gles.last->format.fourcc, DRM_FORMAT_BGR888);
+	const struct difference d = from_ideal(gles.last, frame);
+	const struct difference s = from_ideal(soft.last, frame);
+	const struct difference b = between(gles.last, soft.last);
+	char text[PC_FRAME_FORMAT_TEXT];
+	pc_frame_format_text(input, text);
+	printf("   %s to %ux%u: mean %.2f bias %+.2f max %d off the ideal, libswscale %.2f %+.2f %d;"
+	       " between them %.2f %+.2f %d\n",
+		text, width, height, d.mean, d.bias, d.max, s.mean, s.bias, s.max, b.mean, b.bias,
+		b.max);
+	fflush(stdout);
+	test_assert(d.mean < IDEAL_MEAN && d.max <= IDEAL_MAX);
+	test_assert(b.mean < TWIN_MEAN && d.mean < s.mean);
+	pc_frame_unref(frame);
+	end(&gles);
+	end(&soft);
+}
+
 static void test_pixels(void)
 {
 	static const struct {
@@ -376,41 +404,9 @@ static void test_pixels(void)
 		{ { DRM_FORMAT_NV12, 1280, 720, 0 }, 416, 234 },
 		{ { DRM_FORMAT_NV12, 320, 180, 0 }, 640, 360 },
 		{ { DRM_FORMAT_YUYV, 1280, 720, 0 }, 320, 180 },
-		{ { DRM_FORMAT_UYVY, 1280, 720, 0 }, 320, 180 },
 	};
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct fixture gles;
-		struct fixture soft;
-		const bool has_twin = cases[i].input.fourcc != DRM_FORMAT_UYVY;
-		begin(&gles, &cases[i].input, cases[i].width, cases[i].height, "gles");
-		begin(&soft, has_twin ? &cases[i].input : &nv12, cases[i].width, cases[i].height,
-			"software");
-		struct pc_frame *frame = picture(&gles, 7);
-		frame->capture_ns = 1234567;
-		frame->sequence = 99;
-		scale(&gles, frame);
-		test_int(gles.last->capture_ns, 1234567);
-		test_int(gles.last->sequence, 99);
-		test_int(gles.last->format.fourcc, DRM_FORMAT_BGR888);
-		const struct difference d = from_ideal(gles.last, frame);
-		char text[PC_FRAME_FORMAT_TEXT];
-		pc_frame_format_text(&cases[i].input, text);
-		printf("   %s to %ux%u: mean %.2f bias %+.2f max %d off the ideal", text,
-			cases[i].width, cases[i].height, d.mean, d.bias, d.max);
-		test_assert(d.mean < IDEAL_MEAN && d.max <= IDEAL_MAX);
-		if (has_twin) {
-			scale(&soft, frame);
-			const struct difference s = from_ideal(soft.last, frame);
-			const struct difference b = between(gles.last, soft.last);
-			printf("; libswscale's %.2f %+.2f %d; between them %.2f %+.2f %d", s.mean,
-				s.bias, s.max, b.mean, b.bias, b.max);
-			test_assert(b.mean < TWIN_MEAN && d.mean < s.mean);
-		}
-		printf("\n");
-		fflush(stdout);
-		pc_frame_unref(frame);
-		end(&gles);
-		end(&soft);
+		check_pixels(&cases[i].input, cases[i].width, cases[i].height);
 	}
 }
 
@@ -563,7 +559,7 @@ static void test_choices(void)
 
 	struct pc_input_format formats[8];
 	bool dmabuf = false;
-	test_int(pc_scaler_inputs("gles", "", 1280, 720, formats, 8, &dmabuf), 4);
+	test_int(pc_scaler_inputs("gles", "", 1280, 720, formats, 8, &dmabuf), 3);
 	test_assert(dmabuf && formats[0].fourcc == DRM_FORMAT_NV12);
 	pc_log_set_hook(NULL, NULL);
 }
