@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/videodev2.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include <drm_fourcc.h>
@@ -21,12 +22,12 @@ struct picture {
 	struct pc_frame frame;
 	size_t size;
 	uint8_t data[WIDTH * HEIGHT * 4];
-	unsigned released;
+	atomic_uint released; /* by the worker: only then may it be painted again */
 };
 
 static void release(struct pc_frame *frame)
 {
-	((struct picture *)frame)->released++;
+	atomic_fetch_add(&((struct picture *)frame)->released, 1);
 }
 
 static int begin_cpu(struct pc_frame *frame, unsigned access, uint8_t *data[static 4])
@@ -190,6 +191,15 @@ static void turn_until(struct fixture *f, const pc_counter *count, uint64_t n)
 	test_assert(pc_loop_turn(f->loop, 0) >= 0);
 }
 
+static void wait_for_release(struct fixture *f, struct picture *picture, unsigned n)
+{
+	const int64_t until_ns = pc_clock_now_ns() + 30 * PC_NS_PER_S;
+	while (atomic_load(&picture->released) < n) {
+		test_assert(pc_clock_now_ns() < until_ns);
+		test_assert(pc_loop_turn(f->loop, 5) >= 0);
+	}
+}
+
 static void turn_until_frames(struct fixture *f, unsigned n)
 {
 	const int64_t until_ns = pc_clock_now_ns() + 30 * PC_NS_PER_S;
@@ -245,7 +255,7 @@ static void test_packed(void)
 		test_int(f.kept[0]->sequence, 7);
 		test_int(f.kept[0]->capture_ns, 1007);
 		check_picture(f.kept[0], outs[i % 2], 80, 160, 100, 150);
-		test_int(picture.released, 1);
+		test_int(atomic_load(&picture.released), 1);
 		end(&f);
 		pc_frame_finish(&picture.frame);
 	}
@@ -288,6 +298,7 @@ static void test_jpeg(void)
 		paint_jpeg(&picture, formats[i], WIDTH, HEIGHT);
 		submit(&f, &picture, i);
 		turn_until_frames(&f, i + 1);
+		wait_for_release(&f, &picture, i + 1);
 		check_picture(f.kept[i], DRM_FORMAT_YUV420, 188, 188, 103, 147);
 	}
 	test_int(f.n_failed, 0);
@@ -309,10 +320,12 @@ static void test_bad_jpegs(void)
 		picture.frame.bytes_used = cuts[i];
 		submit(&f, &picture, i);
 		turn_until(&f, &f.stats.frames_bad, i + 1);
+		wait_for_release(&f, &picture, i + 1);
 	}
 	picture.frame.bytes_used = size;
 	submit(&f, &picture, 9);
 	turn_until_frames(&f, 1);
+	wait_for_release(&f, &picture, 5);
 	memset(picture.data, 0x55, size);
 	submit(&f, &picture, 10);
 	turn_until(&f, &f.stats.frames_bad, 5);
@@ -358,7 +371,7 @@ static void test_late_consumer(void)
 	test_int(f.n_frames, 1);
 	end(&f);
 	for (unsigned i = 0; i < 6; i++) {
-		test_int(pictures[i].released, 1);
+		test_int(atomic_load(&pictures[i].released), 1);
 		pc_frame_finish(&pictures[i].frame);
 	}
 }
@@ -382,7 +395,7 @@ static void test_close(void)
 		}
 		end(&f);
 		for (unsigned i = 0; i < 3; i++) {
-			test_int(pictures[i].released, 1);
+			test_int(atomic_load(&pictures[i].released), 1);
 			pc_frame_finish(&pictures[i].frame);
 		}
 	}
