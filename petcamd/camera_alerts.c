@@ -22,6 +22,7 @@ enum kind {
 	CAMERA_LOST,
 	CAMERA_RESTARTED,
 	ENCODER_RESTARTED,
+	SCALER_RESTARTED,
 	KINDS,
 };
 
@@ -29,6 +30,17 @@ static const char *const kind_names[KINDS] = {
 	[CAMERA_LOST] = "camera_lost",
 	[CAMERA_RESTARTED] = "camera_restarted",
 	[ENCODER_RESTARTED] = "encoder_restarted",
+	[SCALER_RESTARTED] = "scaler_restarted",
+};
+
+/* Of the restarts: which part, and its name for people. */
+static const struct {
+	enum pc_pipeline_part part;
+	const char *name;
+} restarts_of[KINDS] = {
+	[CAMERA_RESTARTED] = { PC_PIPELINE_SOURCE, "camera" },
+	[ENCODER_RESTARTED] = { PC_PIPELINE_ENCODER, "encoder" },
+	[SCALER_RESTARTED] = { PC_PIPELINE_SCALER, "scaler" },
 };
 
 struct camera {
@@ -96,14 +108,17 @@ static void look_at_loss(struct pc_camera_alerts *alerts, struct camera *camera,
 		raise_alert(alerts, camera, CAMERA_LOST, "No picture for more than %d s: %.150s.",
 			(int)(LOST_NS / PC_NS_PER_S), trouble->lost_text);
 		if (camera->alert_ids[CAMERA_LOST] != 0) { /* which tells of this time */
-			camera->seen[CAMERA_RESTARTED] = trouble->source_restarts;
+			camera->seen[CAMERA_RESTARTED] =
+				trouble->parts[PC_PIPELINE_SOURCE].restarts;
 		}
 	}
 }
 
 static void look_at_restarts(struct pc_camera_alerts *alerts, struct camera *camera, enum kind kind,
-	unsigned restarts, const char *what, int64_t now_ns)
+	const struct pc_pipeline_trouble *trouble, int64_t now_ns)
 {
+	const enum pc_pipeline_part part = restarts_of[kind].part;
+	const unsigned restarts = trouble->parts[part].restarts;
 	if (restarts == camera->seen[kind]) {
 		if (now_ns - camera->last_ns[kind] > QUIET_NS) {
 			end_alert(alerts, camera, kind);
@@ -112,7 +127,7 @@ static void look_at_restarts(struct pc_camera_alerts *alerts, struct camera *cam
 	}
 	if (camera->alert_ids[kind] == 0) {
 		raise_alert(alerts, camera, kind, "The %s was opened again: %.150s.",
-			kind == CAMERA_RESTARTED ? "camera" : "encoder", what);
+			restarts_of[kind].name, trouble->parts[part].text);
 	}
 	if (camera->alert_ids[kind] != 0) { /* else it could not be kept: the next look */
 		camera->seen[kind] = restarts;
@@ -127,11 +142,10 @@ static void look(struct pc_camera_alerts *alerts, struct camera *camera)
 	const int64_t now_ns = pc_clock_now_ns();
 	look_at_loss(alerts, camera, &trouble, now_ns);
 	if (trouble.lost_since_ns == 0) { /* back: until then it may become a loss */
-		look_at_restarts(alerts, camera, CAMERA_RESTARTED, trouble.source_restarts,
-			trouble.source_text, now_ns);
+		look_at_restarts(alerts, camera, CAMERA_RESTARTED, &trouble, now_ns);
 	}
-	look_at_restarts(alerts, camera, ENCODER_RESTARTED, trouble.encoder_restarts,
-		trouble.encoder_text, now_ns);
+	look_at_restarts(alerts, camera, ENCODER_RESTARTED, &trouble, now_ns);
+	look_at_restarts(alerts, camera, SCALER_RESTARTED, &trouble, now_ns);
 }
 
 struct leftovers {

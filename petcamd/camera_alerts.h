@@ -3,8 +3,9 @@
  *   camera_lost        no picture for more than 10 s; ends when pictures come
  *   camera_restarted   the camera was away for less, and was opened again
  *   encoder_restarted  the encoder failed or stalled, and was opened again
+ *   scaler_restarted   the same of the scaler: no events were seen meanwhile
  *
- * Of each kind at most one is open a camera. One of the last two stays open for a minute after
+ * Of each kind at most one is open a camera. One of the last three stays open for a minute after
  * the last time, so that a camera that comes and goes is one alert and not hundreds.
  *
  * Thread: the main loop's, where the writes wait for storage; what happened is read from the

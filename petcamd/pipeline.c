@@ -34,13 +34,11 @@
 
 /* --- what alerts are made of --- */
 
-void pc_pipeline_tell_restart(struct pc_pipeline *p, bool encoder, const char *what)
+void pc_pipeline_tell_restart(struct pc_pipeline *p, enum pc_pipeline_part part, const char *what)
 {
-	struct pc_pipeline_trouble *trouble = &p->trouble;
 	pthread_mutex_lock(&p->trouble_lock);
-	*(encoder ? &trouble->encoder_restarts : &trouble->source_restarts) += 1;
-	snprintf(encoder ? trouble->encoder_text : trouble->source_text, PC_HEALTH_TEXT_MAX, "%s",
-		what);
+	p->trouble.parts[part].restarts++;
+	snprintf(p->trouble.parts[part].text, sizeof(p->trouble.parts[part].text), "%s", what);
 	pthread_mutex_unlock(&p->trouble_lock);
 }
 
@@ -113,7 +111,7 @@ static void lose_source(struct pc_pipeline *p, int err, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	if (p->state == PC_PIPELINE_OPEN) {
-		pc_pipeline_tell_restart(p, false, text);
+		pc_pipeline_tell_restart(p, PC_PIPELINE_SOURCE, text);
 	}
 	pc_pipeline_tell_lost(p, text);
 	pc_health_set(p->health, p->part, PC_HEALTH_FAILED, "%.170s; trying again", text);

@@ -43,14 +43,21 @@ void pc_pipeline_set_seeing(struct pc_pipeline *pipeline, struct pc_seeing_camer
 struct pc_window *pc_pipeline_window(struct pc_pipeline *pipeline);
 struct pc_camera_stats *pc_pipeline_stats(struct pc_pipeline *pipeline);
 
+enum pc_pipeline_part {
+	PC_PIPELINE_SOURCE,
+	PC_PIPELINE_ENCODER,
+	PC_PIPELINE_SCALER,
+	PC_PIPELINE_PARTS,
+};
+
 /* What went wrong, for alerts; the health board says how it is now. */
 struct pc_pipeline_trouble {
 	int64_t lost_since_ns; /* no frame comes since; 0: they do */
 	char lost_text[PC_HEALTH_TEXT_MAX]; /* why, for people */
-	unsigned source_restarts; /* times that it was lost, the present one included */
-	char source_text[PC_HEALTH_TEXT_MAX]; /* the last time's reason */
-	unsigned encoder_restarts;
-	char encoder_text[PC_HEALTH_TEXT_MAX];
+	struct {
+		unsigned restarts; /* the present one included */
+		char text[PC_HEALTH_TEXT_MAX]; /* the last one's reason */
+	} parts[PC_PIPELINE_PARTS];
 };
 /* Any thread. */
 void pc_pipeline_get_trouble(struct pc_pipeline *pipeline, struct pc_pipeline_trouble *ret_trouble);

@@ -126,7 +126,7 @@ static void fail(struct pc_pipeline *p, const char *format, ...)
 	coder->well = false;
 	coder->state = PC_CODER_FAILED;
 	pc_loop_timer_arm(coder->timer, 0, 0);
-	pc_pipeline_tell_restart(p, true, coder->reason);
+	pc_pipeline_tell_restart(p, PC_PIPELINE_ENCODER, coder->reason);
 	if (coder->is_device && is_auto(p) && strike(coder, now_ns)) {
 		pc_health_set(p->health, coder->part, PC_HEALTH_FAILED,
 			"%.110s, once too often; software takes its place", coder->reason);
@@ -176,10 +176,15 @@ static void follow_key(struct pc_coder *coder, const struct pc_packet *packet)
 static void say_well(struct pc_pipeline *p, const struct pc_packet *packet)
 {
 	struct pc_coder *coder = &p->coder;
-	coder->well = true;
 	if (coder->well_since_ns == 0) {
 		coder->well_since_ns = packet->encoded_ns;
 	}
+	if (coder->reason[0] != '\0' &&
+		packet->encoded_ns - coder->well_since_ns < PC_PIPELINE_WELL_NS) {
+		return;
+	}
+	coder->well = true;
+	coder->reason[0] = '\0';
 	if (coder->software) {
 		pc_health_set(p->health, coder->part, PC_HEALTH_DEGRADED,
 			"%s encodes in the place of the hardware, which is tried again later: "

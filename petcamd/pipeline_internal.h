@@ -24,6 +24,10 @@
 /* A part that owes a frame for so long is closed and opened again. */
 #define PC_PIPELINE_OWED_MAX_NS INT64_C(1000000000)
 
+/* A part that failed is well again when it gave something for so long: what lasts less, nobody
+ * could read on the board. */
+#define PC_PIPELINE_WELL_NS INT64_C(1000000000)
+
 /* How often hardware may fail within this time, before software takes over. */
 #define PC_CODER_STRIKES 3
 #define PC_CODER_STRIKES_NS INT64_C(60000000000)
@@ -114,7 +118,8 @@ struct pc_pipeline {
 	int64_t scaler_backoff_ns;
 	unsigned scaler_failures; /* since the source was opened */
 	bool scaler_failed; /* to be closed by the watchdog */
-	bool scaling_well;
+	int64_t scaled_since_ns; /* its first picture; 0: none yet */
+	bool scaling_well; /* what scaler_part says */
 	char said[192]; /* the last line about opening */
 };
 
@@ -148,7 +153,8 @@ void pc_pipeline_scaler_watch(struct pc_pipeline *pipeline, int64_t now_ns);
 void pc_pipeline_fail(struct pc_pipeline *pipeline, int err);
 
 /* For the alerts: see pipeline.h. Any part says it once a failure. */
-void pc_pipeline_tell_restart(struct pc_pipeline *pipeline, bool encoder, const char *what);
+void pc_pipeline_tell_restart(
+	struct pc_pipeline *pipeline, enum pc_pipeline_part part, const char *what);
 void pc_pipeline_tell_lost(struct pc_pipeline *pipeline, const char *what);
 void pc_pipeline_tell_found(struct pc_pipeline *pipeline);
 

@@ -4,6 +4,8 @@
 #include "petcamd/pipeline_internal.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -24,23 +26,50 @@ void pc_pipeline_scaler_close(struct pc_pipeline *p)
 	p->scaler_failed = false;
 }
 
+static void say_well(struct pc_pipeline *p)
+{
+	const int64_t now_ns = pc_clock_now_ns();
+	if (p->scaled_since_ns == 0) {
+		p->scaled_since_ns = now_ns;
+	}
+	if (p->scaler_failures == 0 || now_ns - p->scaled_since_ns >= PC_PIPELINE_WELL_NS) {
+		p->scaling_well = true;
+		pc_health_set(p->health, p->scaler_part, PC_HEALTH_OK, NULL);
+	}
+}
+
 static void on_scaled(void *data, struct pc_frame *frame)
 {
 	struct pc_pipeline *p = data;
 	if (!p->scaling_well) {
-		p->scaling_well = true;
-		pc_health_set(p->health, p->scaler_part, PC_HEALTH_OK, NULL);
+		say_well(p);
 	}
 	pc_counter_add(&p->stats.frames_scaled, 1);
 	pc_seeing_camera_feed(p->seeing, frame);
 }
 
+/* Ends this try; the watchdog closes it, for this may be a callback. */
+static void fail(struct pc_pipeline *p, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void fail(struct pc_pipeline *p, const char *format, ...)
+{
+	char text[PC_HEALTH_TEXT_MAX];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	pc_health_set(
+		p->health, p->scaler_part, PC_HEALTH_DEGRADED, "%.150s; opening it again", text);
+	pc_pipeline_tell_restart(p, PC_PIPELINE_SCALER, text);
+	p->scaler_failed = true;
+	p->scaler_failures++;
+}
+
 static void on_failed(void *data, int err)
 {
 	struct pc_pipeline *p = data;
-	pc_health_set(p->health, p->scaler_part, PC_HEALTH_DEGRADED,
-		"%s failed: %s; opening it again", pc_scaler_name(p->scaler), pc_strerror(err));
-	p->scaler_failed = true;
+	fail(p, "%s failed: %s", pc_scaler_name(p->scaler), pc_strerror(err));
 }
 
 static const struct pc_scaler_events scaler_events = {
@@ -97,6 +126,7 @@ void pc_pipeline_scaler_open(struct pc_pipeline *p)
 	}
 	pc_counter_add(&p->stats.scaler_opens, 1);
 	p->scaling_well = false;
+	p->scaled_since_ns = 0;
 	pc_seeing_camera_open(p->seeing, info, config.width, config.height);
 }
 
@@ -123,13 +153,10 @@ void pc_pipeline_scaler_watch(struct pc_pipeline *p, int64_t now_ns)
 	}
 	if (p->scaler != NULL && !p->scaler_failed &&
 		pc_scaler_owed_ns(p->scaler) > PC_PIPELINE_OWED_MAX_NS + 2 * p->frame_ns) {
-		pc_health_set(p->health, p->scaler_part, PC_HEALTH_DEGRADED,
-			"%s gave no picture for 1 s; opening it again", pc_scaler_name(p->scaler));
-		p->scaler_failed = true;
+		fail(p, "%s gave no picture for 1 s", pc_scaler_name(p->scaler));
 	}
 	if (p->scaler_failed) {
-		p->scaler_failures++;
-		if (p->scaling_well) { /* at once, if it ran */
+		if (p->scaled_since_ns != 0) { /* at once, if it ran */
 			p->scaler_backoff_ns = 0;
 		}
 		pc_pipeline_scaler_close(p);

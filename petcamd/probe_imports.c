@@ -1,13 +1,11 @@
 /* petcamd/probe_imports.c - which device takes whose memory, each tried by a real import. */
 #include <drm_fourcc.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/log.h"
-#include "hwaccel/allocator.h"
 #include "hwaccel/gpu_test.h"
+#include "petcamd/probe_buffers.h"
 #include "petcamd/probe_internal.h"
 #include "v4l2/import_test.h"
 #include "v4l2/m2m.h"
@@ -15,13 +13,6 @@
 #define IMPORT_LIMIT_MS 3000
 #define WIDTH 1280
 #define HEIGHT 720
-
-enum memory_kind {
-	MEMORY_CAMERA, /* the camera's own buffers, by EXPBUF */
-	MEMORY_ENCODER, /* the encoder's input buffers, by EXPBUF */
-	MEMORY_HEAP,
-	MEMORY_DRM,
-};
 
 enum taker {
 	TAKER_M2M, /* an encoder or a scaler */
@@ -32,7 +23,7 @@ enum taker {
 /* One memory, one device. */
 struct trial {
 	enum taker taker;
-	enum memory_kind kind;
+	enum pc_probe_memory kind;
 	char memory[PC_V4L2_PATH_MAX * 2];
 	char device[PC_V4L2_PATH_MAX];
 };
@@ -139,68 +130,27 @@ static int hand_over(const struct trial *trial, const struct pc_v4l2_import_test
 	return pc_gpu_test(&gpu, name, name_size, why, why_size);
 }
 
-static int create_allocator(
-	const struct trial *trial, char *why, size_t why_size, struct pc_allocator **ret_allocator)
+/* Hands over each buffer. Some of scattered memory may be taken, by luck. */
+static int hand_over_all(const struct trial *trial, const struct pc_probe_buffers *buffers,
+	struct pc_v4l2_import_test *test, char *why, size_t why_size, char *name, size_t name_size)
 {
-	switch (trial->kind) {
-	case MEMORY_HEAP:
-		return pc_allocator_create_heap(trial->memory, why, why_size, ret_allocator);
-	case MEMORY_DRM:
-		return pc_allocator_create_drm(trial->memory, why, why_size, ret_allocator);
-	case MEMORY_ENCODER:
-		return pc_allocator_create_expbuf(trial->memory, why, why_size, ret_allocator);
-	case MEMORY_CAMERA:
-		break;
-	}
-	return -ENOTSUP;
-}
-
-/* A buffer of a memory, with what it hangs on. */
-struct buffer {
-	struct pc_allocator *allocator;
-	struct pc_frame_pool *pool; /* of the encoder's, which gives pictures only */
-	struct pc_frame *frame;
-	int fd;
-};
-
-static void buffer_finish(struct buffer *buffer)
-{
-	if (buffer->frame == NULL && buffer->fd >= 0) {
-		close(buffer->fd);
-	}
-	pc_frame_unref(buffer->frame);
-	pc_frame_pool_destroy(buffer->pool);
-	pc_allocator_destroy(buffer->allocator);
-}
-
-/* Of test->size bytes, or of the encoder's own layout, which goes into *test then.
- * 0 or negative errno; finish() either way. */
-static int buffer_init(const struct trial *trial, struct pc_v4l2_import_test *test,
-	struct buffer *buffer, char *why, size_t why_size)
-{
-	*buffer = (struct buffer){ .fd = -1 };
-	int r = create_allocator(trial, why, why_size, &buffer->allocator);
-	if (r < 0) {
-		return r;
-	}
-	if (trial->kind != MEMORY_ENCODER) {
-		r = pc_allocator_dmabuf(buffer->allocator, test->size, &buffer->fd);
-	} else {
-		r = pc_frame_pool_create(buffer->allocator, &test->format, 1, &buffer->pool);
-		if (r == 0) {
-			buffer->frame = pc_frame_pool_acquire(buffer->pool);
-			buffer->fd = buffer->frame->planes[0].fd;
-			memcpy(test->planes, buffer->frame->planes, sizeof(test->planes));
-			const off_t size = lseek(buffer->fd, 0, SEEK_END);
-			r = size < 0 ? -errno : 0;
-			test->size = size < 0 ? 0 : (size_t)size;
+	int r = 0;
+	for (unsigned i = 0; i < buffers->n && r == 0; i++) {
+		test->fd = buffers->fds[i];
+		r = hand_over(trial, test, why, why_size, name, name_size);
+		if (r < 0 && i > 0) {
+			const size_t used = strlen(why);
+			snprintf(why + used, why_size - used, " (buffer %u of %u)", i + 1,
+				buffers->n);
 		}
 	}
-	if (r < 0) {
-		snprintf(why, why_size, "it gives no buffer for that: %s", pc_strerror(r));
-	}
-	test->fd = buffer->fd;
 	return r;
+}
+
+/* A GPU has an MMU, and each trial starts it: one buffer tells. */
+static unsigned count_for(const struct trial *trial)
+{
+	return trial->taker == TAKER_GPU ? 1 : PC_PROBE_BUFFERS;
 }
 
 static json_t *try_allocated(const struct trial *trial)
@@ -212,220 +162,82 @@ static json_t *try_allocated(const struct trial *trial)
 		return outcome(r, NULL, "it takes no format that petcam knows", "");
 	}
 	pc_frame_format_text(&test.format, format);
-	struct buffer buffer;
-	r = buffer_init(trial, &test, &buffer, why, sizeof(why));
+	struct pc_probe_buffers buffers;
+	r = pc_probe_buffers_allocate(
+		&buffers, trial->kind, trial->memory, count_for(trial), &test, why, sizeof(why));
 	if (r == 0) {
-		r = hand_over(trial, &test, why, sizeof(why), name, sizeof(name));
+		r = hand_over_all(trial, &buffers, &test, why, sizeof(why), name, sizeof(name));
 	}
-	buffer_finish(&buffer);
+	pc_probe_buffers_finish(&buffers);
 	return outcome(r, format, why, name);
-}
-
-/* A camera's queue: its type, and the format that it had before, which is put back. */
-struct camera {
-	struct pc_v4l2 *device;
-	struct pc_v4l2_node node;
-	uint32_t type;
-	struct v4l2_format before;
-};
-
-static int request_buffers(const struct camera *camera, uint32_t memory, uint32_t count)
-{
-	struct v4l2_requestbuffers request = {
-		.type = camera->type,
-		.memory = memory,
-		.count = count,
-	};
-	const int r = pc_v4l2_ioctl(camera->device, VIDIOC_REQBUFS, &request);
-	return r < 0 ? r : count > 0 && request.count == 0 ? -ENOMEM : 0;
-}
-
-/* Takes the queue of a camera that nobody has. */
-static int camera_open(const char *path, struct camera *camera, char *why, size_t why_size)
-{
-	*camera = (struct camera){ 0 };
-	int r = pc_v4l2_open(path, &camera->device);
-	if (r < 0) {
-		snprintf(why, why_size, "%s", pc_strerror(r));
-		return r;
-	}
-	r = pc_v4l2_identify(camera->device, &camera->node);
-	camera->type = camera->node.mplane ? V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE
-					   : V4L2_BUF_TYPE_VIDEO_CAPTURE;
-	camera->before.type = camera->type;
-	if (r == 0) {
-		r = pc_v4l2_ioctl(camera->device, VIDIOC_G_FMT, &camera->before);
-	}
-	/* Somebody who has buffers owns the queue. */
-	if (r == 0) {
-		r = request_buffers(camera, V4L2_MEMORY_MMAP, 0);
-	}
-	if (r < 0) {
-		snprintf(why, why_size, "%s",
-			r == -EBUSY ? "the camera is in use, and left alone" : pc_strerror(r));
-		pc_v4l2_close(camera->device);
-	}
-	return r;
-}
-
-static void camera_close(struct camera *camera, uint32_t memory)
-{
-	request_buffers(camera, memory, 0);
-	pc_v4l2_ioctl(camera->device, VIDIOC_S_FMT, &camera->before);
-	pc_v4l2_close(camera->device);
-}
-
-/* Sets test->format, as near as the camera comes to it; what it became goes into *test. */
-static int camera_set_format(
-	struct camera *camera, struct pc_v4l2_import_test *test, char *why, size_t why_size)
-{
-	struct v4l2_format format = { .type = camera->type };
-	if (camera->node.mplane) {
-		format.fmt.pix_mp.width = test->format.width;
-		format.fmt.pix_mp.height = test->format.height;
-		format.fmt.pix_mp.pixelformat = pc_v4l2_from_drm(test->format.fourcc);
-		format.fmt.pix_mp.num_planes = 1;
-		format.fmt.pix_mp.plane_fmt[0].bytesperline = test->planes[0].stride;
-	} else {
-		format.fmt.pix.width = test->format.width;
-		format.fmt.pix.height = test->format.height;
-		format.fmt.pix.pixelformat = pc_v4l2_from_drm(test->format.fourcc);
-		format.fmt.pix.bytesperline = test->planes[0].stride;
-	}
-	const int r = pc_v4l2_ioctl(camera->device, VIDIOC_S_FMT, &format);
-	if (r < 0) {
-		snprintf(why, why_size, "the camera's S_FMT: %s", pc_strerror(r));
-		return r;
-	}
-	if (camera->node.mplane) {
-		test->format.width = format.fmt.pix_mp.width;
-		test->format.height = format.fmt.pix_mp.height;
-		test->planes[0].stride = format.fmt.pix_mp.plane_fmt[0].bytesperline;
-		test->size = format.fmt.pix_mp.plane_fmt[0].sizeimage;
-	} else {
-		test->format.width = format.fmt.pix.width;
-		test->format.height = format.fmt.pix.height;
-		test->planes[0].stride = format.fmt.pix.bytesperline;
-		test->size = format.fmt.pix.sizeimage;
-	}
-	return 0;
-}
-
-/* The camera's first buffer as a dma-buf. */
-static int camera_export(
-	struct camera *camera, struct pc_v4l2_import_test *test, char *why, size_t why_size)
-{
-	int r = camera_set_format(camera, test, why, why_size);
-	if (r < 0) {
-		return r;
-	}
-	r = request_buffers(camera, V4L2_MEMORY_MMAP, 1);
-	if (r < 0) {
-		snprintf(
-			why, why_size, "the camera has no memory for a buffer: %s", pc_strerror(r));
-		return r;
-	}
-	struct v4l2_exportbuffer export = {
-		.type = camera->type,
-		.flags = O_RDWR | O_CLOEXEC,
-	};
-	r = pc_v4l2_ioctl(camera->device, VIDIOC_EXPBUF, &export);
-	if (r < 0) {
-		snprintf(why, why_size, "the camera exports no buffers (EXPBUF): %s",
-			pc_strerror(r));
-		return r;
-	}
-	test->fd = export.fd;
-	return 0;
 }
 
 static json_t *try_exported(const struct trial *trial)
 {
 	char why[PC_PROBE_TEXT_MAX] = "", format[PC_FRAME_FORMAT_TEXT] = "", name[128] = "";
-	struct camera camera;
+	struct pc_probe_camera camera;
 	struct pc_v4l2_import_test test = { .path = trial->device, .fd = -1 };
-	int r = camera_open(trial->memory, &camera, why, sizeof(why));
+	int r = pc_probe_camera_open(trial->memory, &camera, why, sizeof(why));
 	if (r < 0) {
 		return outcome(r, NULL, why, "");
 	}
+	struct pc_probe_buffers buffers = { .n = 0 };
 	r = choose_format(trial, camera.node.out, camera.node.n_out, &test);
 	if (r < 0) {
 		snprintf(why, sizeof(why), "camera and device share no format");
 	} else {
-		r = camera_export(&camera, &test, why, sizeof(why));
+		r = pc_probe_camera_set_format(&camera, &test, why, sizeof(why));
 		pc_frame_format_text(&test.format, format);
 	}
-	if (test.fd >= 0) {
-		r = hand_over(trial, &test, why, sizeof(why), name, sizeof(name));
-		close(test.fd);
+	if (r == 0) {
+		r = pc_probe_buffers_export(&buffers, &camera, count_for(trial), why, sizeof(why));
 	}
-	camera_close(&camera, V4L2_MEMORY_MMAP);
+	if (r == 0) {
+		r = hand_over_all(trial, &buffers, &test, why, sizeof(why), name, sizeof(name));
+	}
+	pc_probe_buffers_finish(&buffers);
+	pc_probe_camera_close(&camera, V4L2_MEMORY_MMAP);
 	return outcome(r, format[0] != '\0' ? format : NULL, why, name);
-}
-
-/* Hands a buffer to the camera's own queue. */
-static int camera_queue(
-	struct camera *camera, const struct pc_v4l2_import_test *test, char *why, size_t why_size)
-{
-	int r = request_buffers(camera, V4L2_MEMORY_DMABUF, 1);
-	if (r < 0) {
-		snprintf(why, why_size, "%s",
-			r == -EINVAL ? "the camera imports no dma-bufs" : pc_strerror(r));
-		return r == -EINVAL ? -ENOTSUP : r;
-	}
-	struct v4l2_plane plane = { .m.fd = test->fd, .length = (uint32_t)test->size };
-	struct v4l2_buffer buffer = { .type = camera->type, .memory = V4L2_MEMORY_DMABUF };
-	if (camera->node.mplane) {
-		buffer.length = 1;
-		buffer.m.planes = &plane;
-	} else {
-		buffer.m.fd = test->fd;
-		buffer.length = (uint32_t)test->size;
-	}
-	r = pc_v4l2_ioctl(camera->device, VIDIOC_QBUF, &buffer);
-	if (r < 0) {
-		snprintf(why, why_size, "the camera cannot map the buffer: %s%s", pc_strerror(r),
-			r == -EFAULT ? ", as of memory that is not contiguous" : "");
-	}
-	return r;
 }
 
 static json_t *try_into_camera(const struct trial *trial)
 {
 	char why[PC_PROBE_TEXT_MAX] = "", format[PC_FRAME_FORMAT_TEXT] = "";
-	struct camera camera;
+	struct pc_probe_camera camera;
 	struct pc_v4l2_import_test test = { .fd = -1 };
-	int r = camera_open(trial->device, &camera, why, sizeof(why));
+	int r = pc_probe_camera_open(trial->device, &camera, why, sizeof(why));
 	if (r < 0) {
 		return outcome(r, NULL, why, "");
 	}
 	/* The encoder's own buffers are of a format that it takes. */
 	struct trial chooser = {
-		.taker = trial->kind == MEMORY_ENCODER ? TAKER_M2M : TAKER_CAMERA,
+		.taker = trial->kind == PC_PROBE_ENCODER ? TAKER_M2M : TAKER_CAMERA,
 	};
 	snprintf(chooser.device, sizeof(chooser.device), "%.63s", trial->memory);
 	r = choose_format(&chooser, camera.node.out, camera.node.n_out, &test);
 	if (r < 0) {
 		snprintf(why, sizeof(why), "it has no format in common with those behind it");
 	} else {
-		r = camera_set_format(&camera, &test, why, sizeof(why));
+		r = pc_probe_camera_set_format(&camera, &test, why, sizeof(why));
 		pc_frame_format_text(&test.format, format);
 	}
-	struct buffer buffer = { .fd = -1 };
+	struct pc_probe_buffers buffers = { .n = 0 };
 	const size_t wanted = test.size;
 	if (r == 0) {
-		r = buffer_init(trial, &test, &buffer, why, sizeof(why));
+		r = pc_probe_buffers_allocate(&buffers, trial->kind, trial->memory,
+			PC_PROBE_BUFFERS, &test, why, sizeof(why));
 	}
 	if (r == 0 && test.size < wanted) {
 		r = -EMSGSIZE;
 		snprintf(why, sizeof(why), "the camera wants %zu bytes, the buffer has %zu", wanted,
 			test.size);
 	}
-	if (r == 0) {
-		r = camera_queue(&camera, &test, why, sizeof(why));
+	for (unsigned i = 0; i < buffers.n && r == 0; i++) {
+		test.fd = buffers.fds[i];
+		r = pc_probe_camera_queue(&camera, &test, i, buffers.n, why, sizeof(why));
 	}
-	camera_close(&camera, V4L2_MEMORY_DMABUF);
-	buffer_finish(&buffer);
+	pc_probe_camera_close(&camera, V4L2_MEMORY_DMABUF);
+	pc_probe_buffers_finish(&buffers);
 	return outcome(r, format[0] != '\0' ? format : NULL, why, "");
 }
 
@@ -436,7 +248,7 @@ static json_t *try_import(const void *data)
 	if (trial->taker == TAKER_CAMERA) {
 		return try_into_camera(trial);
 	}
-	return trial->kind == MEMORY_CAMERA ? try_exported(trial) : try_allocated(trial);
+	return trial->kind == PC_PROBE_CAMERA ? try_exported(trial) : try_allocated(trial);
 }
 
 /* The paths of those among `from` that have this role, or (NULL) that `key` is true of. */
@@ -460,18 +272,18 @@ static unsigned list_paths(
 }
 
 struct memories {
-	unsigned n[4]; /* by enum memory_kind */
+	unsigned n[4]; /* by enum pc_probe_memory */
 	const char *paths[4][PC_PROBE_DEVICES_MAX];
 };
 
-static void try_one(json_t *imports, enum memory_kind kind, const char *memory, enum taker taker,
-	const char *device, const char *role)
+static void try_one(json_t *imports, enum pc_probe_memory kind, const char *memory,
+	enum taker taker, const char *device, const char *role)
 {
 	static const char *const kinds[] = {
-		[MEMORY_CAMERA] = "camera's own buffers (EXPBUF)",
-		[MEMORY_ENCODER] = "encoder's input buffers (EXPBUF)",
-		[MEMORY_HEAP] = "dma-heap",
-		[MEMORY_DRM] = "DRM dumb buffers",
+		[PC_PROBE_CAMERA] = "camera's own buffers (EXPBUF)",
+		[PC_PROBE_ENCODER] = "encoder's input buffers (EXPBUF)",
+		[PC_PROBE_HEAP] = "dma-heap",
+		[PC_PROBE_DRM] = "DRM dumb buffers",
 	};
 	struct trial trial = { .kind = kind, .taker = taker };
 	snprintf(trial.memory, sizeof(trial.memory), "%s", memory);
@@ -489,12 +301,12 @@ static void try_all(json_t *imports, const struct memories *memories, enum taker
 {
 	for (unsigned kind = 0; kind < 4; kind++) {
 		/* A camera that fills another camera's buffers serves nobody. */
-		if (kind == MEMORY_CAMERA && taker == TAKER_CAMERA) {
+		if (kind == PC_PROBE_CAMERA && taker == TAKER_CAMERA) {
 			continue;
 		}
 		for (unsigned i = 0; i < memories->n[kind]; i++) {
-			try_one(imports, (enum memory_kind)kind, memories->paths[kind][i], taker,
-				device, role);
+			try_one(imports, (enum pc_probe_memory)kind, memories->paths[kind][i],
+				taker, device, role);
 		}
 	}
 }
@@ -511,12 +323,12 @@ json_t *pc_probe_imports(const json_t *video, const json_t *heaps, const json_t 
 	};
 	const char *devices[PC_PROBE_DEVICES_MAX];
 	struct memories memories = { .n = { 0 } };
-	memories.n[MEMORY_CAMERA] =
-		list_paths(video, "camera", NULL, memories.paths[MEMORY_CAMERA]);
-	memories.n[MEMORY_ENCODER] =
-		list_paths(video, "encoder", NULL, memories.paths[MEMORY_ENCODER]);
-	memories.n[MEMORY_HEAP] = list_paths(heaps, NULL, "gives", memories.paths[MEMORY_HEAP]);
-	memories.n[MEMORY_DRM] = list_paths(drm, NULL, "gives", memories.paths[MEMORY_DRM]);
+	memories.n[PC_PROBE_CAMERA] =
+		list_paths(video, "camera", NULL, memories.paths[PC_PROBE_CAMERA]);
+	memories.n[PC_PROBE_ENCODER] =
+		list_paths(video, "encoder", NULL, memories.paths[PC_PROBE_ENCODER]);
+	memories.n[PC_PROBE_HEAP] = list_paths(heaps, NULL, "gives", memories.paths[PC_PROBE_HEAP]);
+	memories.n[PC_PROBE_DRM] = list_paths(drm, NULL, "gives", memories.paths[PC_PROBE_DRM]);
 	json_t *imports = json_array();
 	for (size_t i = 0; i < sizeof(takers) / sizeof(takers[0]); i++) {
 		const unsigned n = list_paths(video, takers[i].role, NULL, devices);

@@ -105,9 +105,9 @@ static unsigned open_alerts(void)
 static void lose(const char *text)
 {
 	trouble.lost_since_ns = clock_ns;
-	trouble.source_restarts++;
+	trouble.parts[PC_PIPELINE_SOURCE].restarts++;
 	snprintf(trouble.lost_text, sizeof(trouble.lost_text), "%s", text);
-	snprintf(trouble.source_text, sizeof(trouble.source_text), "%s", text);
+	snprintf(trouble.parts[PC_PIPELINE_SOURCE].text, PC_HEALTH_TEXT_MAX, "%s", text);
 }
 
 /* Away for long: one alert, which ends; it is not told a second time as a restart. */
@@ -150,8 +150,8 @@ static void test_restarts(void)
 	test_int(open_alerts(), 1);
 	look(61);
 	test_int(open_alerts(), 0);
-	trouble.encoder_restarts = 1;
-	snprintf(trouble.encoder_text, sizeof(trouble.encoder_text),
+	trouble.parts[PC_PIPELINE_ENCODER].restarts = 1;
+	snprintf(trouble.parts[PC_PIPELINE_ENCODER].text, PC_HEALTH_TEXT_MAX,
 		"/dev/video11 (bcm2835-codec) gave no packet for 1 s");
 	look(1);
 	test_int(storage.n, 2);
@@ -167,7 +167,7 @@ static void test_storage_fails(void)
 	begin();
 	look(0);
 	storage.err = -EBUSY;
-	trouble.encoder_restarts = 1;
+	trouble.parts[PC_PIPELINE_ENCODER].restarts = 1;
 	look(1);
 	test_int(storage.n, 0);
 	storage.err = 0;

@@ -297,7 +297,7 @@ static void test_encoder_alone(void)
 	begin(false);
 	test_int(pc_pipeline_start(pipeline), 0);
 	uint64_t at = wait_for_epoch(1, 1);
-	test_int(get_trouble().encoder_restarts, 0);
+	test_int(get_trouble().parts[PC_PIPELINE_ENCODER].restarts, 0);
 
 	atomic_store(&stalls, true);
 	wait_until_it_says("encoder cam0", PC_HEALTH_DEGRADED,
@@ -305,19 +305,22 @@ static void test_encoder_alone(void)
 	atomic_store(&stalls, false);
 	wait_until_it_says("encoder cam0", PC_HEALTH_OK, "");
 	at = wait_for_epoch(at, 2);
-	test_int(get_trouble().encoder_restarts, 1);
-	test_assert(strstr(get_trouble().encoder_text, "gave no packet for 1 s") != NULL);
+	test_int(get_trouble().parts[PC_PIPELINE_ENCODER].restarts, 1);
+	test_assert(strstr(get_trouble().parts[PC_PIPELINE_ENCODER].text,
+			    "gave no packet for 1 s") != NULL);
 
 	atomic_store(&fails, true);
 	at = wait_for_epoch(at, 3);
-	test_assert(strstr(get_trouble().encoder_text, "failed: Input/output error") != NULL);
+	test_assert(strstr(get_trouble().parts[PC_PIPELINE_ENCODER].text,
+			    "failed: Input/output error") != NULL);
 
 	atomic_store(&submit_says, -EINVAL);
 	at = wait_for_epoch(at, 4);
-	test_assert(strstr(get_trouble().encoder_text, "takes no frame: Invalid") != NULL);
+	test_assert(strstr(get_trouble().parts[PC_PIPELINE_ENCODER].text,
+			    "takes no frame: Invalid") != NULL);
 	wait_until_it_says("encoder cam0", PC_HEALTH_OK, "");
-	test_int(get_trouble().encoder_restarts, 3);
-	test_int(get_trouble().source_restarts, 0);
+	test_int(get_trouble().parts[PC_PIPELINE_ENCODER].restarts, 3);
+	test_int(get_trouble().parts[PC_PIPELINE_SOURCE].restarts, 0);
 	test_int(get_trouble().lost_since_ns, 0);
 	const struct pc_camera_stats *stats = pc_pipeline_stats(pipeline);
 	test_int(pc_counter_get(&stats->source_opens), 1);
@@ -445,6 +448,7 @@ static void test_scaler(void)
 	test_int(pc_counter_get(&stats->source_opens), 1);
 	test_int(pc_counter_get(&stats->encoder_opens), 1);
 	test_int(pc_counter_get(&stats->scaler_opens), 4);
+	test_int(get_trouble().parts[PC_PIPELINE_SCALER].restarts, 3);
 	end();
 }
 
