@@ -88,7 +88,7 @@ static void release_held(struct vpi_ctx *ctx, bool flush, bool lose)
 	if (vpi_is_silent(ctx))
 		return;
 	list_for_each_entry(h, &ctx->held, entry)
-		n_held += h->dst != NULL;
+		n_held += !!h->dst;
 	list_for_each_entry_safe(h, tmp, &ctx->held, entry) {
 		u64 age = ctx->newest - h->number;
 

@@ -64,8 +64,8 @@
  *   encode_video_nr, isp_video_nr, use_vmalloc	load time only.
  *
  * Counters, of the life of the module: n_opens, n_frames (inputs taken), n_coded, n_scaled,
- * n_keys, n_aborted, n_errors, n_junk, n_headers, n_fragments, n_lost, n_stalls, n_imports (dma-bufs
- * attached and mapped: once a buffer for a client that keeps its indices); live_contexts,
+ * n_keys, n_aborted, n_errors, n_junk, n_headers, n_fragments, n_lost, n_stalls, n_imports
+ * (dma-bufs attached and mapped: once a buffer for a client that keeps its indices); live_contexts,
  * live_buffers, live_imports: 0 when nobody has the nodes open. A line for each open file:
  * /sys/bus/platform/devices/vpicodec/contexts.
  *

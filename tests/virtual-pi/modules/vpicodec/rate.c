@@ -4,8 +4,8 @@
  *
  * A key frame, and what has changed much, is coded by the means of the 4x4 blocks: Intra_16x16
  * with DC coefficients only. What is left of a frame's bytes goes into I_PCM for macroblocks
- * that are not yet exact, starting where the last frame stopped. `ref` is what a decoder has, to the
- * bit, so that a still picture ends up exact.
+ * that are not yet exact, starting where the last frame stopped. `ref` is what a decoder has, to
+ * the bit, so that a still picture ends up exact.
  *
  * Numbers in brackets are clauses of H.264.
  */
@@ -17,10 +17,10 @@ enum kind { SKIP, PCM, COARSE };
 
 #define MB_I_16X16	1	/* then the prediction mode, 4 * chroma pattern, 12 * luma pattern */
 #define PRED_DC		2
-#define COARSE_BYTES	14	/* about */
+#define COARSE_BYTES	14		/* about */
 #define PCM_BYTES	386
 
-/* Of one DC coefficient on each pixel, in 1/64, at RATE_QP 20: 16 * 13 << 3 >> 6 and >> 5 [8.5]. */
+/* What one DC coefficient does to a pixel, in 1/64, at RATE_QP: 16 * 13 << 3 >> 6, >> 5 [8.5]. */
 #define LUMA_STEP	26
 #define CHROMA_STEP	52
 
