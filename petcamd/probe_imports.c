@@ -11,6 +11,7 @@
 #include "v4l2/m2m.h"
 
 #define IMPORT_LIMIT_MS 3000
+#define GPU_LIMIT_MS 15000 /* Mesa starts, and compiles */
 #define WIDTH 1280
 #define HEIGHT 720
 
@@ -288,7 +289,8 @@ static void try_one(json_t *imports, enum pc_probe_memory kind, const char *memo
 	struct trial trial = { .kind = kind, .taker = taker };
 	snprintf(trial.memory, sizeof(trial.memory), "%s", memory);
 	snprintf(trial.device, sizeof(trial.device), "%s", device);
-	json_t *answer = pc_probe_ask(IMPORT_LIMIT_MS, try_import, &trial);
+	json_t *answer = pc_probe_ask(
+		taker == TAKER_GPU ? GPU_LIMIT_MS : IMPORT_LIMIT_MS, try_import, &trial);
 	json_object_set_new(answer, "kind", json_string(kinds[kind]));
 	json_object_set_new(answer, "memory", json_string(memory));
 	json_object_set_new(answer, "device", json_string(device));

@@ -111,6 +111,13 @@ static json_t *ask_drm(const void *data)
 	json_object_set_new(node, "prime_export",
 		json_boolean(has_cap(fd, DRM_CAP_PRIME, DRM_PRIME_CAP_EXPORT)));
 	close(fd);
+	/* Dumb buffers are the card node's (drm_ioctl.c: drm_ioctl_permit()). */
+	if (strstr(path, "renderD") != NULL) {
+		json_object_set_new(node, "gives", json_false());
+		json_object_set_new(
+			node, "why_not", json_string("a render node; its card node makes buffers"));
+		return node;
+	}
 	char why[PC_PROBE_TEXT_MAX] = "";
 	struct pc_allocator *allocator = NULL;
 	int r = pc_allocator_create_drm(path, why, sizeof(why), &allocator);
