@@ -31,7 +31,7 @@
 #define STRIDE_ALIGN 64 /* what the GPUs of such boards, and most others, import */
 #define TRIAL_HIGH 220
 #define TRIAL_LOW 35
-#define TRIAL_BESIDE 6u /* pixels from the middle */
+#define TRIAL_BESIDE 16u /* pixels from the middle, at most */
 #define DRI "/dev/dri/"
 
 struct job {
@@ -238,14 +238,31 @@ static bool is_painted(const struct pc_frame *frame, uint8_t *data[static 4])
 	const uint8_t *middle = data[0] +
 				(size_t)(frame->format.height / 2) * frame->planes[0].stride +
 				(size_t)3 * (frame->format.width / 2);
-	const uint8_t *red = middle - (size_t)3 * TRIAL_BESIDE;
-	const uint8_t *blue = middle + (size_t)3 * TRIAL_BESIDE;
+	const unsigned quarter = frame->format.width / 4;
+	const size_t beside = 3 * (quarter < TRIAL_BESIDE ? quarter : TRIAL_BESIDE);
+	const uint8_t *red = middle - beside;
+	const uint8_t *blue = middle + beside;
 	return red[0] > TRIAL_HIGH && red[1] < TRIAL_LOW && red[2] < TRIAL_LOW &&
 	       blue[0] < TRIAL_LOW && blue[1] < TRIAL_LOW && blue[2] > TRIAL_HIGH;
 }
 
-/* A frame as those that will come, of the heap's memory. */
-static int make_trial_frame(struct gles_scaler *scaler, struct pc_frame **ret_frame)
+static int make_trial_frame(struct gles_scaler *scaler, const struct pc_dmabuf_layout *layout,
+	struct pc_frame **ret_frame)
+{
+	int fd = -1;
+	int r = pc_allocator_dmabuf(scaler->allocator, layout->size, &fd);
+	if (r < 0) {
+		return r;
+	}
+	r = pc_dmabuf_frame_create(fd, layout, ret_frame);
+	if (r < 0) {
+		close(fd);
+	}
+	return r;
+}
+
+/* Does the GPU import frames such as will come? One is made, and nobody looks into it. */
+static int try_layout(struct gles_scaler *scaler)
 {
 	struct pc_dmabuf_layout layout;
 	int r = pc_dmabuf_layout(&scaler->config.input, &layout);
@@ -255,15 +272,15 @@ static int make_trial_frame(struct gles_scaler *scaler, struct pc_frame **ret_fr
 		memcpy(layout.planes, scaler->config.planes, sizeof(layout.planes));
 		layout.size = (scaler->config.size + page - 1) / page * page;
 	}
-	int fd = -1;
+	struct pc_frame *frame = NULL;
 	if (r == 0) {
-		r = pc_allocator_dmabuf(scaler->allocator, layout.size, &fd);
+		r = make_trial_frame(scaler, &layout, &frame);
 	}
 	if (r == 0) {
-		r = pc_dmabuf_frame_create(fd, &layout, ret_frame);
-		if (r < 0) {
-			close(fd);
-		}
+		struct pc_gles_import *import = NULL;
+		r = pc_gles_imports_input(
+			&scaler->imports, frame, scaler->why, sizeof(scaler->why), NULL, &import);
+		pc_dmabuf_frame_destroy(frame);
 	}
 	return r;
 }
@@ -292,22 +309,46 @@ static int draw_trial(struct gles_scaler *scaler, struct pc_frame *input, struct
 	return r;
 }
 
+/* The program, on a picture of a quarter of the width and height: to a sampler, a place in a
+ * picture is a share of its sides. Full-size frames are not for the CPU, this one neither. */
 static int try_drawing(struct gles_scaler *scaler)
 {
+	struct pc_frame_format format = scaler->config.input;
+	struct pc_dmabuf_layout layout;
 	struct pc_frame *input = NULL;
-	int r = make_trial_frame(scaler, &input);
-	if (r == -ENOTSUP || r == -ENOMEM) {
-		return 0; /* no memory of another device's to try it with */
+	if (format.width >= 2 * scaler->config.width) {
+		format.width = format.width / 8 * 2;
+		format.height = format.height >= 8 ? format.height / 8 * 2 : format.height;
+	}
+	int r = pc_dmabuf_layout(&format, &layout);
+	if (r == 0) {
+		r = make_trial_frame(scaler, &layout, &input);
 	}
 	if (r < 0) {
-		snprintf(scaler->why, sizeof(scaler->why), "no frame to try: %s", pc_strerror(r));
 		return r;
 	}
 	struct pc_frame *output = pc_frame_pool_acquire(scaler->pool);
 	r = draw_trial(scaler, input, output);
 	pc_frame_unref(output);
 	pc_dmabuf_frame_destroy(input);
+	return r;
+}
+
+/* Where there is memory of another device's. */
+static int try_all(struct gles_scaler *scaler)
+{
+	int r = try_layout(scaler);
+	if (r == 0) {
+		r = try_drawing(scaler);
+	}
 	pc_gles_imports_reap(&scaler->imports);
+	if (r == -ENOTSUP) {
+		return 0; /* GBM's memory is its own: nothing to learn from it */
+	}
+	if (r < 0 && scaler->why[0] == '\0') {
+		snprintf(scaler->why, sizeof(scaler->why), "no frame to try it with: %s",
+			pc_strerror(r));
+	}
 	return r;
 }
 
@@ -328,7 +369,7 @@ static int start(struct gles_scaler *scaler)
 		r = pc_gles_draw_create(&scaler->config.input, scaler->config.width,
 			scaler->config.height, scaler->why, sizeof(scaler->why), &scaler->draw);
 	}
-	return r == 0 ? try_drawing(scaler) : r;
+	return r == 0 ? try_all(scaler) : r;
 }
 
 static void finish(struct gles_scaler *scaler)
