@@ -53,8 +53,7 @@ expect "the machine is whole" 0 'video0' -- bash -c '
 
 ./vpi run --no-modules --timeout 60 -- sleep 50 >"$work/out" 2>&1 &
 pid=$!
-until pgrep -P "$pid" timeout >/dev/null || ! kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
-child=$(pgrep -P "$pid" timeout)
+until child=$(pgrep -P "$pid" linux) || ! kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 kill "$pid"
 wait "$pid" 2>/dev/null || true
 if pgrep -g "$child" >/dev/null; then

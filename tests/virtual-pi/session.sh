@@ -55,9 +55,14 @@ uml_command() {
 }
 
 session_boot() {
-    timeout --signal=KILL $((limit + beyond_limit)) "${boot[@]}" \
-        </dev/null >"$session/console" 2>&1 &
+    # A process group of its own, with the helpers that a kernel leaves behind when it is killed.
+    setsid "${boot[@]}" </dev/null >"$session/console" 2>&1 &
     pid=$!
+    # It has an end even if we are killed.
+    {
+        timeout "$((limit + beyond_limit))" tail -s 0.1 "--pid=$pid" -f /dev/null
+        kill -KILL -- "-$pid"
+    } >/dev/null 2>&1 &
     tail -c +1 -s 0.1 "--pid=$pid" -f "$session/stdout" 2>/dev/null &
     local out=$!
     tail -c +1 -s 0.1 "--pid=$pid" -f "$session/stderr" >&2 2>/dev/null &
