@@ -1,9 +1,10 @@
 /* hwaccel/encoder.h - H.264 encoder: frames in, access units out.
  *
  * Members, tried in this order: `v4l2m2m` (our own stateful M2M client, DMABUF
- * in), `libavcodec` (h264_v4l2m2m where it opens, with AV_PIX_FMT_DRM_PRIME where that
- * build takes it, else libx264 zerolatency, reading the frame's memory in place). An encoder that computes
- * owns a worker thread and answers on the loop by eventfd.
+ * in), `libavcodec` (h264_v4l2m2m where it opens: dma-bufs by AV_PIX_FMT_DRM_PRIME where that
+ * build takes them, other frames by a copy; else libx264 zerolatency, reading the frame's
+ * memory in place). An encoder that computes owns a worker thread and answers on the loop by
+ * eventfd.
  *
  * Every packet stream is Annex B with SPS and PPS in front of each key packet,
  * has no B frames, and gives one packet or none (rate control may abort one) for

@@ -521,8 +521,10 @@ static int open_codec(struct libav_encoder *encoder, const char *name,
 	return 0;
 }
 
-/* The codec of the device: with dma-bufs if it takes them, else with frames that it reads. No
- * build lists AV_PIX_FMT_DRM_PRIME among its formats: to open it so is to ask. */
+/* The codec of the device: dma-bufs it must import (no build lists AV_PIX_FMT_DRM_PRIME among its
+ * formats: to open it so is to ask), else libx264 serves better: our own client has that device
+ * already, or has found it wanting. Other frames are copied into the device's buffers by
+ * libavcodec, which is still less work than to encode them. */
 static int open_device(struct libav_encoder *encoder, const struct pc_encoder_config *config,
 	char *why, size_t why_size)
 {
@@ -536,17 +538,14 @@ static int open_device(struct libav_encoder *encoder, const struct pc_encoder_co
 		snprintf(why, why_size, "h264_v4l2m2m: no M2M device");
 		return r;
 	}
-	r = -ENOTSUP;
 	encoder->is_device = true;
-	if ((config->caps & PC_FRAME_DMABUF) != 0) {
-		encoder->is_prime = true;
-		r = open_codec(encoder, "h264_v4l2m2m", config, why, why_size);
-		encoder->is_prime = r == 0;
-	}
-	if (r < 0 && (config->caps & PC_FRAME_CPU) != 0) {
-		r = open_codec(encoder, "h264_v4l2m2m", config, why, why_size);
+	encoder->is_prime = (config->caps & PC_FRAME_DMABUF) != 0;
+	r = open_codec(encoder, "h264_v4l2m2m", config, why, why_size);
+	if (r < 0 && encoder->is_prime) {
+		snprintf(why, why_size, "h264_v4l2m2m: takes no dma-bufs in this libavcodec");
 	}
 	encoder->is_device = r == 0;
+	encoder->is_prime = encoder->is_prime && encoder->is_device;
 	return r;
 }
 

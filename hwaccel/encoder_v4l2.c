@@ -25,9 +25,10 @@
 #include "hwaccel/v4l2_node_internal.h"
 #include "v4l2/m2m.h"
 
-#define IN_DEVICE 3 /* one being encoded, one waiting, one on its way; more would only wait */
+#define IN_DEVICE 4 /* devices that keep some before they give one back need as many */
 #define OUT_SIZE_MAX (24u << 20)
-#define PIECES_MAX 4 /* buffers that a packet may fill */
+#define PIECES_MAX 4 /* buffers that a packet may fill; more of them if they are small: */
+#define PACKET_ROOM (6u << 20)
 #define ERRORS_MAX 3 /* in a row; then the buffers are taken to be too small */
 #define REOPENINGS_MAX 4 /* without a packet between them */
 #define LOST_MAX_NS PC_NS_PER_S /* without the key frame that was asked for */
@@ -96,7 +97,8 @@ static int open_m2m(struct v4l2_encoder *encoder, char *why, size_t why_size)
 	if (r < 0) {
 		return r;
 	}
-	const size_t size = PC_H264_HEADERS_MAX + PIECES_MAX * pc_m2m_out_size(m2m);
+	size_t size = PIECES_MAX * pc_m2m_out_size(m2m);
+	size = PC_H264_HEADERS_MAX + (size > PACKET_ROOM ? size : PACKET_ROOM);
 	if (size > encoder->scratch_size) {
 		uint8_t *scratch = malloc(size); /* untouched pages cost nothing */
 		if (scratch == NULL) {

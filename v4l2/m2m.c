@@ -22,6 +22,7 @@
 #include "core/log.h"
 
 #define ABORTED_NS (2 * PC_NS_PER_S) /* returned so long ago, it gives no output any more */
+#define SILENCE_NS PC_NS_PER_S /* inputs that come back and no output: an owed one from then on */
 #define RETURN_GAP_NS (PC_NS_PER_S / 2) /* inputs that come no faster tell of no silence */
 
 static bool alive(const struct pc_m2m *m2m)
@@ -573,7 +574,7 @@ void pc_m2m_get_stats(const struct pc_m2m *m2m, struct pc_m2m_stats *ret_stats)
 int64_t pc_m2m_owed_ns(const struct pc_m2m *m2m)
 {
 	const int64_t now_ns = pc_clock_now_ns();
-	int64_t owed_ns = m2m->silent_ns > ABORTED_NS ? m2m->silent_ns - ABORTED_NS : 0;
+	int64_t owed_ns = m2m->silent_ns > SILENCE_NS ? m2m->silent_ns - SILENCE_NS : 0;
 	for (unsigned i = 0; i < m2m->in.n; i++) {
 		const struct pc_m2m_in_buffer *buffer = &m2m->in_buffers[i];
 		if (buffer->queued) {

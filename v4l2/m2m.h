@@ -122,7 +122,7 @@ uint32_t pc_m2m_out_stride(const struct pc_m2m *m2m); /* bytes; 0: coded */
 void pc_m2m_get_stats(const struct pc_m2m *m2m, struct pc_m2m_stats *ret_stats);
 
 /* How long the oldest input has been in the device, or, while inputs come back and nothing
- * comes out, how long that has lasted beyond 2 s, or how long a drain has lasted; 0: nothing
+ * comes out, how long that has lasted beyond 1 s, or how long a drain has lasted; 0: nothing
  * owed. */
 int64_t pc_m2m_owed_ns(const struct pc_m2m *m2m);
 

@@ -414,8 +414,8 @@ static void test_errors(void)
 static void test_fragments(void)
 {
 	struct fixture f;
-	set("sizeimage", "131072");
-	begin(&f, DRM_FORMAT_NV12, 640, 360); /* a key frame is some 370 KB */
+	set("sizeimage", "32768");
+	begin(&f, DRM_FORMAT_NV12, 640, 360); /* a key frame is some 370 KB: 12 pieces */
 	const long fragments = get("n_fragments");
 	encode(&f, 10);
 	set("sizeimage", "0");
@@ -726,8 +726,12 @@ static void test_libavcodec(void)
 	prepare(&f, DRM_FORMAT_YUV420, 320, 192);
 	f.config.choice = "libavcodec";
 	f.config.bitrate_kbps = 1000;
+	open_encoder(&f); /* this build takes no dma-bufs, and our own client has the device */
+	test_assert(strncmp(pc_encoder_name(f.encoder), "libx264", 7) == 0);
+	pc_encoder_close(f.encoder);
+	f.config.caps = PC_FRAME_CPU;
 	open_encoder(&f);
-	test_assert(strncmp(pc_encoder_name(f.encoder), "h264_v4l2m2m", 12) == 0);
+	test_str(pc_encoder_name(f.encoder), "h264_v4l2m2m");
 	encode(&f, 12);
 	test_assert(f.n_units >= 8);
 	check_stream(&f);

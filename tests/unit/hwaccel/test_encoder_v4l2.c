@@ -440,7 +440,7 @@ static void test_slots(void)
 	fake_m2m.stalled = true;
 	struct fixture f;
 	begin(&f);
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 4; i++) {
 		test_int(submit(&f, 0), 0);
 	}
 	test_int(submit(&f, 0), -EAGAIN);
