@@ -47,9 +47,21 @@ static void test_rubbish(void)
 	}
 }
 
+static void test_first_slice(void)
+{
+	static const uint8_t key[] = { 0, 0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 2, 0, 0, 1, 0x65, 9 };
+	static const uint8_t sei_and_p[] = { 0, 0, 1, 0x06, 5, 0, 0, 0, 1, 0x41, 9 };
+	test_int(pc_h264_first_slice(key, sizeof(key)), PC_H264_IDR);
+	test_int(pc_h264_first_slice(key, 12), 0); /* headers alone */
+	test_int(pc_h264_first_slice(sei_and_p, sizeof(sei_and_p)), 1);
+	test_int(pc_h264_first_slice(key + 15, 1), 0);
+	test_int(pc_h264_first_slice(NULL, 0), 0);
+}
+
 int main(void)
 {
 	TEST_RUN(test_found);
 	TEST_RUN(test_rubbish);
+	TEST_RUN(test_first_slice);
 	return test_end();
 }
