@@ -51,6 +51,19 @@ expect "the machine is whole" 0 'video0' -- bash -c '
     ls /dev/video* /dev/dma_heap/linux,cma /dev/dri/card0
     v4l2-ctl -d /dev/video0 --query-dv-timings | grep -q "Active width: 1280"'
 
+./vpi run --no-modules --timeout 60 -- bash -c 'echo up; sleep 60' >"$work/out" 2>&1 &
+pid=$!
+until grep -q up "$work/out" || ! kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+kill -KILL "$(pgrep -P "$pid" linux)"
+status=0
+wait "$pid" || status=$?
+if [ "$status" -eq 125 ] && grep -q 'the kernel hung' "$work/out"; then
+    echo "ok   the kernel dies"
+else
+    echo "FAIL the kernel dies: status $status"
+    failed=1
+fi
+
 ./vpi run --no-modules --timeout 60 -- sleep 50 >"$work/out" 2>&1 &
 pid=$!
 until child=$(pgrep -P "$pid" linux) || ! kill -0 "$pid" 2>/dev/null; do sleep 0.1; done

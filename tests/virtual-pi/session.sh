@@ -60,7 +60,11 @@ session_boot() {
     pid=$!
     # It has an end even if we are killed.
     {
-        timeout "$((limit + beyond_limit))" tail -s 0.1 "--pid=$pid" -f /dev/null
+        if ! timeout "$((limit + beyond_limit))" tail -s 0.1 "--pid=$pid" -f /dev/null; then
+            # It hangs: where, if a debugger is there to tell.
+            ! command -v gdb >/dev/null || [ "$machine" != uml ] ||
+                timeout 20 gdb -batch -p "$pid" -ex bt | grep '^#' >"$session/hang"
+        fi
         kill -KILL -- "-$pid"
     } >/dev/null 2>&1 &
     tail -c +1 -s 0.1 "--pid=$pid" -f "$session/stdout" 2>/dev/null &
@@ -102,6 +106,7 @@ session_close() {
         else
             note "the kernel hung or died: it gave no status within $((limit + beyond_limit)) s"
         fi
+        [ ! -s "$session/hang" ] || { note "it was at:"; sed 's/^/    /' "$session/hang" >&2; }
         console_tail
         exit 125
     fi
