@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# vpi: timeout=120 camera=none
+# vpi: timeout=120 camera=none machines=uml,amd64,arm64
 """tests/virtual-pi/test_module_isp.py - the scaler node by itself: every pixel is computed here once more.
 
 The rule is at the top of modules/vpicodec/isp.c.
