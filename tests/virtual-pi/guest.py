@@ -51,12 +51,12 @@ def inside():
 
 
 def module(name, **parameters):
-    """Loads it again, with these parameters."""
+    """Loads it again, with these parameters. Seldom: User Mode Linux takes long to give back a module's memory."""
     subprocess.run(["modprobe", "-r", name], check=True, capture_output=True)
     run("modprobe", name, *(f"{key}={value}" for key, value in parameters.items()))
 
 
-# As the runner loads it; error injection is what unplugs it.
+# As the runner loads it.
 VIVID = {"n_devs": 1, "node_types": "0x1", "num_inputs": 1, "input_types": 3, "vid_cap_nr": 0, "allocators": 1}
 
 
@@ -83,6 +83,8 @@ def timing(width, height, fps, device=CAMERA):
 def camera(width=1280, height=720, fps=30, moving=False, text=False):
     """What vivid shows: colour bars, still or moving, and its counters as text or none."""
     timing(width, height, fps)
+    if os.path.exists(Feeding.OUTPUT):
+        controls(loop_video=0)
     controls(osd_text_mode=0 if text else 2, horizontal_movement=4 if moving else 3, show_square=0)
 
 
@@ -203,7 +205,7 @@ class Feeding(threading.Thread):
         self.held.clear()
 
     def __enter__(self):
-        module("vivid", **{**VIVID, "node_types": "0x101", "num_outputs": 1, "output_types": 1, "vid_out_nr": 1})
+        check(os.path.exists(self.OUTPUT), "vivid has no output; see the \"# vpi:\" line of this test")
         self.prepare()
         self.start()
         return self
@@ -212,7 +214,7 @@ class Feeding(threading.Thread):
         self.over.set()
         self.pause()
         self.join()
-        module("vivid", **VIVID)
+        controls(loop_video=0)
 
 
 def feeding(clip=None, fps=30):
@@ -231,6 +233,15 @@ def daemon(settings=None, **more):
     }
     known.update(settings or {})
     return Petcam(known, **more)
+
+
+def consented(petcam):
+    """First run and login, then a new start: what moves from the beginning is an event that is recorded."""
+    petcam.setup()
+    check(petcam.stop() == 0, "exit status")
+    petcam.start(timeout=30 * SLOW)
+    petcam.login()
+    return petcam
 
 
 def counters(petcam, camera_id="cam0"):
@@ -267,7 +278,7 @@ def balance(c):
 
 
 Mapping = collections.namedtuple("Mapping", "start size flags offset name")
-# Where videobuf2's M2M nodes have the buffers of their CAPTURE queue (v4l2-mem2mem.h: DST_QUEUE_OFF_BASE).
+# From there on an M2M node maps the buffers of its CAPTURE queue (v4l2-mem2mem.c: DST_QUEUE_OFF_BASE).
 CAPTURE_QUEUE = 1 << 30
 
 
@@ -293,6 +304,8 @@ def files(pid):
     for link in folder.iterdir():
         with contextlib.suppress(OSError):
             target = os.readlink(link)
+            if target.endswith(".mp4"):
+                continue  # a recording that is under way
             kinds[re.sub(r"\d+$", "", target.split(":")[0]) if not target.startswith("/") else target] += 1
     return kinds
 
@@ -375,6 +388,17 @@ class PlaylistWatch:
 
     def seen(self):
         return self.discontinuities() - self.begun
+
+
+def wait_for_recording(petcam, timeout=40):
+    """Until there is a closed one; all of them."""
+    try:
+        return petcam.wait_for(lambda: recordings(petcam), timeout=timeout * SLOW, every=0.5)
+    except RuntimeError as error:
+        c = counters(petcam)
+        listed = petcam.get("/recordings?limit=200")[1]["items"]
+        raise RuntimeError(f"no recording: {c['events']} events, {c['frames_inferred']} looked at, {listed}: "
+                           f"{error}") from error
 
 
 def recordings(petcam):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-# vpi: memory=2048 timeout=400
+# vpi: memory=2048 timeout=600
+# vpi: camera="node_types=0x101 num_outputs=1 output_types=1 vid_out_nr=1"
 """tests/virtual-pi/test_misbehave.py - everything that the Pi's codec has been seen to do wrong.
 
 Each fault is switched on in the codec module while the service runs (or before it starts). What must hold is in
@@ -33,7 +34,7 @@ def running(fault, name, reopened, until, part=None, recording=True):
         else:
             guest.camera(text=True)
         petcam = stack.enter_context(guest.daemon({"storage.max_clip_s": 5.0, "live.window_s": 6.0}))
-        petcam.setup()
+        guest.consented(petcam)
         guest.flows(petcam, 30)
         if recording:
             petcam.wait_for(lambda: guest.counters(petcam)["events"] > 0, timeout=20 * guest.SLOW)
@@ -43,7 +44,7 @@ def running(fault, name, reopened, until, part=None, recording=True):
             trial.back()
         decodes(petcam, 2.0)
         if recording:
-            petcam.wait_for(lambda: guest.recordings(petcam), timeout=30 * guest.SLOW)
+            guest.wait_for_recording(petcam, 30)
             guest.check_recordings(petcam)
         check(petcam.stop() == 0, f"{name}: exit status")
 

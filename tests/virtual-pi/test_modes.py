@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-# vpi: memory=2048 timeout=240
+# vpi: memory=2048 timeout=300
+# vpi: camera="node_types=0x101 num_outputs=1 output_types=1 vid_out_nr=1"
 """tests/virtual-pi/test_modes.py - other sizes and rates; every frame that is missing is explained.
 
 1080p30 and 720p60, and a codec that is slower than the camera: frames that the encoder had no slot for are

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-# vpi: memory=2048 timeout=240
+# vpi: memory=2048 timeout=300
+# vpi: camera="node_types=0x101 num_outputs=1 output_types=1 vid_out_nr=1"
 """tests/virtual-pi/test_real_pets.py - a pet filmed by the camera is an event with a recording.
 
 A clip of real pets (of the shared data; without it a drawn one) goes through the camera node, 640x480 at 60.
@@ -21,8 +22,6 @@ WIDTH, HEIGHT = 640, 480
 @contextlib.contextmanager
 def film(path):
     """The clip in front of the camera, again and again."""
-    guest.module("vivid", **{**guest.VIVID, "node_types": "0x101", "num_outputs": 1, "output_types": 1,
-                             "vid_out_nr": 1})
     guest.timing(WIDTH, HEIGHT, 60)
     feeder = subprocess.Popen([guest.ROOT / "tests/virtual-pi/feed", path], start_new_session=True,
                               stdout=subprocess.DEVNULL)
@@ -38,10 +37,10 @@ def film(path):
 def seen(feed, name):
     with guest.misbehaving(rate_mode=1), feed, guest.daemon(
             {"cameras.[0].width": WIDTH, "cameras.[0].height": HEIGHT, "storage.max_clip_s": 6.0}) as petcam:
-        petcam.setup()
+        guest.consented(petcam)
         guest.flows(petcam, 30)
         petcam.wait_for(lambda: petcam.get("/events?limit=100")[1]["items"], timeout=60 * guest.SLOW, every=0.5)
-        petcam.wait_for(lambda: guest.recordings(petcam), timeout=60 * guest.SLOW, every=0.5)
+        guest.wait_for_recording(petcam, 60)
         done = guest.check_recordings(petcam)
         events = petcam.wait_for(
             lambda: [e for e in petcam.get("/events?limit=100")[1]["items"] if e["media"]], timeout=20 * guest.SLOW)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # vpi: memory=2048 timeout=1800
+# vpi: camera="node_types=0x101 num_outputs=1 output_types=1 vid_out_nr=1"
 """tests/virtual-pi/test_rounds.py - fault after fault, and nothing grows.
 
 One daemon; in each round the encoder stalls or the camera is unplugged, in turn, and the service comes back.

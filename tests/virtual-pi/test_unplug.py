@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-# vpi: memory=2048 timeout=300
+# vpi: memory=2048 timeout=400
+# vpi: camera="node_types=0x101 num_outputs=1 output_types=1 vid_out_nr=1"
 """tests/virtual-pi/test_unplug.py - the devices go away and come back while the service runs.
 
 The camera is unplugged and plugged in again (vivid's disconnect), for a moment and for some seconds; the drivers of
@@ -17,13 +18,13 @@ from guest import check
 @contextlib.contextmanager
 def trial(name, part, most=15.0):
     with guest.feeding() as feeding, guest.daemon({"storage.max_clip_s": 5.0, "live.window_s": 6.0}) as petcam:
-        petcam.setup()
+        guest.consented(petcam)
         guest.flows(petcam, 30)
         petcam.wait_for(lambda: guest.counters(petcam)["events"] > 0, timeout=20 * guest.SLOW)
         with guest.Trial(petcam, name, True, part, most) as one:
             yield petcam, one, feeding
             one.back()
-        petcam.wait_for(lambda: guest.recordings(petcam), timeout=30 * guest.SLOW)
+        guest.wait_for_recording(petcam, 30)
         guest.check_recordings(petcam)
         check(petcam.stop() == 0, f"{name}: exit status")
 
@@ -108,7 +109,7 @@ def test_kill():
     """kill -9 in mid-stream leaves nothing behind in the kernel; the next daemon mends the recording."""
     buffers = guest.dma_buffers()[0]
     with guest.feeding(), guest.daemon() as petcam:
-        petcam.setup()
+        guest.consented(petcam)
         guest.flows(petcam, 30)
         petcam.wait_for(lambda: guest.counters(petcam)["events"] > 0, timeout=20 * guest.SLOW)
         time.sleep(2)  # of a recording
