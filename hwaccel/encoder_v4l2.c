@@ -62,7 +62,6 @@ struct v4l2_encoder {
 	unsigned under_way; /* frames that have neither a packet nor been given up */
 	int64_t last_ns; /* submit_ns of the newest packet's frame */
 	int64_t key_asked_ns; /* frames from then on should bring a key; 0: none is awaited */
-	bool ask_key; /* with the next frame */
 	bool lost; /* what follows refers to what was lost, until a key frame: */
 	int64_t lost_ns; /* since then */
 	bool grown; /* said in the log */
@@ -113,7 +112,6 @@ static int open_m2m(struct v4l2_encoder *encoder, char *why, size_t why_size)
 	encoder->imports = 0;
 	encoder->held = 0;
 	encoder->lost = false; /* a new stream begins with a key frame */
-	encoder->ask_key = false;
 	encoder->key_asked_ns = 0;
 	encoder->errors = 0;
 	return 0;
@@ -183,13 +181,21 @@ static void abort_frame(struct v4l2_encoder *encoder)
 	settle(encoder);
 }
 
+/* Of the next frame that is encoded, be it in the device already. What cannot do this has its own
+ * interval. */
+static void ask_for_key(struct v4l2_encoder *encoder)
+{
+	encoder->key_asked_ns = pc_clock_now_ns();
+	(void)pc_m2m_set_control(encoder->m2m, V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, 1);
+}
+
 /* A frame that was encoded has no packet: what refers to it is of no use. */
 static void lose_frame(struct v4l2_encoder *encoder)
 {
 	COUNT(encoder, encoder_junk, 1);
 	abort_frame(encoder);
 	encoder->held = 0;
-	encoder->ask_key = true;
+	ask_for_key(encoder);
 	if (!encoder->lost) {
 		encoder->lost = true;
 		encoder->lost_ns = pc_clock_now_ns();
@@ -249,8 +255,7 @@ static void hand_over(struct v4l2_encoder *encoder, const struct pc_m2m_input *i
 	if (packet.key) {
 		encoder->key_asked_ns = 0;
 	} else if (encoder->key_asked_ns > 0 && input->submit_ns >= encoder->key_asked_ns) {
-		encoder->key_asked_ns = 0; /* it did not hear */
-		encoder->ask_key = true;
+		ask_for_key(encoder); /* it did not hear */
 	}
 	if (input->submit_ns <= encoder->last_ns) { /* after one that it should precede */
 		lose_frame(encoder);
@@ -397,12 +402,9 @@ static int v4l2_submit(struct pc_encoder *base, struct pc_frame *frame, unsigned
 	if (pc_m2m_in_device(encoder->m2m) >= IN_DEVICE) {
 		return -EAGAIN;
 	}
-	const bool key = (flags & PC_ENCODER_KEY) != 0 || encoder->ask_key;
-	if (key) {
-		/* What cannot do this has its own interval. */
-		(void)pc_m2m_set_control(encoder->m2m, V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, 1);
+	if ((flags & PC_ENCODER_KEY) != 0) {
+		ask_for_key(encoder);
 	}
-	const int64_t now_ns = pc_clock_now_ns();
 	const int r = pc_m2m_submit(encoder->m2m, frame, NULL, -1);
 	if (r == -EAGAIN || r == -EPIPE) {
 		return r;
@@ -414,10 +416,6 @@ static int v4l2_submit(struct pc_encoder *base, struct pc_frame *frame, unsigned
 		encoder->err = r;
 		pc_wakeup_signal(encoder->wakeup);
 		return -EPIPE;
-	}
-	if (key) {
-		encoder->ask_key = false;
-		encoder->key_asked_ns = now_ns;
 	}
 	encoder->under_way++;
 	struct pc_m2m_stats stats;

@@ -244,7 +244,7 @@ static void test_keys(void)
 	}
 	check_sum(&f);
 	end(&f);
-	/* One that does not hear is asked with every frame from then on. */
+	/* One that does not hear is asked again by every packet that is no key frame. */
 	fake_m2m_reset(false);
 	begin(&f);
 	encode(&f, 3);
@@ -252,12 +252,12 @@ static void test_keys(void)
 	test_int(submit(&f, PC_ENCODER_KEY), 0);
 	turn(&f);
 	encode(&f, 3);
-	test_int(fake_m2m.keys_forced, 4);
-	fake_m2m.deaf = false;
-	encode(&f, 1);
-	test_assert(f.units[7].meta.key);
-	encode(&f, 3);
 	test_int(fake_m2m.keys_forced, 5);
+	fake_m2m.deaf = false;
+	encode(&f, 2);
+	test_assert(!f.units[7].meta.key && f.units[8].meta.key);
+	encode(&f, 3);
+	test_int(fake_m2m.keys_forced, 6);
 	end(&f);
 }
 
@@ -346,8 +346,8 @@ static void test_errors(void)
 	encode(&f, 4);
 	test_int(f.n_units, n_units); /* no key frame comes: nothing is handed over */
 	fake_m2m.deaf = false;
-	encode(&f, 3);
-	test_int(f.n_units, n_units + 3);
+	encode(&f, 3); /* the first of which has it asked once more */
+	test_int(f.n_units, n_units + 2);
 	test_assert(f.units[n_units].meta.key);
 	check_sum(&f);
 	end(&f);
