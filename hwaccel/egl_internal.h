@@ -51,7 +51,7 @@ void pc_egl_release(struct pc_egl *egl, void *image); /* NULL is fine */
 void pc_egl_image_to_texture(struct pc_egl *egl, void *image);
 void pc_egl_image_to_renderbuffer(struct pc_egl *egl, void *image);
 
-/* Waits until all that was drawn is in memory. 0, -ETIMEDOUT, -EIO. */
+/* Waits until all that was drawn is in memory. 0, -ETIMEDOUT (call again), -EIO. */
 int pc_egl_finish(struct pc_egl *egl, int64_t timeout_ns);
 
 /* Buffers of this GPU's own (GBM, linear), in which packed RGB can be drawn: for machines

@@ -27,7 +27,10 @@
 #include "hwaccel/gles_imports_internal.h"
 #include "hwaccel/scaler_internal.h"
 
-#define GPU_TIMEOUT_NS (2 * PC_NS_PER_S)
+/* A GPU that hangs is the watchdog's to notice, by owed_ns(); this is the last resort. The first
+ * draw may compile: seconds, where the renderer is emulated. */
+#define GPU_TIMEOUT_NS (30 * PC_NS_PER_S)
+#define GPU_LOOK_NS (100 * PC_NS_PER_MS) /* how soon a close is noticed */
 #define STRIDE_ALIGN 64 /* what the GPUs of such boards, and most others, import */
 #define TRIAL_HIGH 220
 #define TRIAL_LOW 35
@@ -76,6 +79,20 @@ struct gles_scaler {
 
 /* --- worker: one frame --- */
 
+/* 0, -ETIMEDOUT, -ECANCELED (the scaler is being closed), -EIO. */
+static int wait_for_gpu(struct gles_scaler *scaler)
+{
+	const int64_t deadline_ns = pc_clock_now_ns() + GPU_TIMEOUT_NS;
+	int r;
+	do {
+		r = pc_egl_finish(scaler->egl, GPU_LOOK_NS);
+		if (r == -ETIMEDOUT && atomic_load(&scaler->stop)) {
+			r = -ECANCELED;
+		}
+	} while (r == -ETIMEDOUT && pc_clock_now_ns() < deadline_ns);
+	return r;
+}
+
 static int draw_frame(struct gles_scaler *scaler, struct pc_frame *input, struct pc_frame *output,
 	char *why, size_t why_size, bool *ret_new)
 {
@@ -89,7 +106,7 @@ static int draw_frame(struct gles_scaler *scaler, struct pc_frame *input, struct
 		r = pc_gles_draw_run(scaler->draw, from->textures, to->framebuffer);
 	}
 	if (r == 0) {
-		r = pc_egl_finish(scaler->egl, GPU_TIMEOUT_NS);
+		r = wait_for_gpu(scaler);
 	}
 	return r;
 }
@@ -346,7 +363,7 @@ static int try_all(struct gles_scaler *scaler)
 		return 0; /* GBM's memory is its own: nothing to learn from it */
 	}
 	if (r < 0 && scaler->why[0] == '\0') {
-		snprintf(scaler->why, sizeof(scaler->why), "no frame to try it with: %s",
+		snprintf(scaler->why, sizeof(scaler->why), "a first draw was tried: %s",
 			pc_strerror(r));
 	}
 	return r;
