@@ -1,5 +1,5 @@
 #!/bin/bash
-# vpi: memory=1024 timeout=240
+# vpi: memory=1024 timeout=400
 # tests/virtual-pi/test_gles.sh - the GL scaler on real dma-bufs (gles.c).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
