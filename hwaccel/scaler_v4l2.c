@@ -2,8 +2,8 @@
  *
  * The small picture lands in cached, contiguous memory of a dma-heap, where the CPU reads it at
  * full speed: the device's own buffers are uncached, and were read over 30 times slower
- * (linux#5286). Where there is no such heap, that is what remains: the small picture (the small
- * one only) is copied out of the device's buffer once, into memory that can be read.
+ * (linux#5286). Where there is no such heap, or the device's lines are longer than a packed
+ * picture's, the small picture (the small one only) is copied out of the device's buffer once.
  */
 #define PC_LOG_MODULE "scaler"
 #include <assert.h>
@@ -79,13 +79,17 @@ static struct pc_frame *copy_out(struct v4l2_scaler *scaler, const struct pc_m2m
 	if (frame == NULL) {
 		return NULL;
 	}
-	const size_t size = (size_t)frame->planes[0].stride * frame->format.height;
+	const size_t line = (size_t)3 * frame->format.width;
+	const size_t stride = pc_m2m_out_stride(scaler->m2m);
 	uint8_t *planes[4];
-	if (output->size < size || pc_frame_begin_cpu(frame, PC_FRAME_WRITE, planes) < 0) {
+	if (output->size < stride * (frame->format.height - 1) + line ||
+		pc_frame_begin_cpu(frame, PC_FRAME_WRITE, planes) < 0) {
 		pc_frame_unref(frame);
 		return NULL;
 	}
-	memcpy(planes[0], output->data, size);
+	for (uint32_t y = 0; y < frame->format.height; y++) {
+		memcpy(planes[0] + y * line, output->data + y * stride, line);
+	}
 	pc_frame_end_cpu(frame, PC_FRAME_WRITE);
 	return frame;
 }
@@ -213,16 +217,22 @@ static void v4l2_close(struct pc_scaler *base)
 
 /* --- opening --- */
 
-/* Where the small pictures land. `why` says, on success too, what is not as it should be. */
-static int make_pool(struct v4l2_scaler *scaler, const struct pc_scaler_config *config, char *why,
-	size_t why_size)
+/* Where the small pictures land: a heap's buffers, or (copies) memory. `note` says what is not as
+ * it should be. */
+static int make_pool(struct v4l2_scaler *scaler, const struct pc_scaler_config *config, char *note,
+	size_t note_size)
 {
 	char reason[160] = "";
-	int r = pc_allocator_create_heap(NULL, reason, sizeof(reason), &scaler->allocator);
+	int r = -ENOTSUP;
+	if (!scaler->copies) {
+		r = pc_allocator_create_heap(NULL, reason, sizeof(reason), &scaler->allocator);
+		if (r < 0) {
+			snprintf(note, note_size, "small pictures are copied: %s",
+				reason[0] != '\0' ? reason : pc_strerror(r));
+			scaler->copies = true;
+		}
+	}
 	if (r < 0) {
-		snprintf(why, why_size, "small pictures are copied: %s",
-			reason[0] != '\0' ? reason : pc_strerror(r));
-		scaler->copies = true;
 		r = pc_allocator_create_memfd(&scaler->allocator);
 	}
 	if (r < 0) {
@@ -236,21 +246,6 @@ static int make_pool(struct v4l2_scaler *scaler, const struct pc_scaler_config *
 	unsigned n = config->buffers + (scaler->copies ? 0 : IN_DEVICE);
 	n = n < OUT_BUFFERS_MAX ? n : OUT_BUFFERS_MAX;
 	return pc_frame_pool_create(scaler->allocator, &output, n, &scaler->pool);
-}
-
-/* The device may want more behind a picture than the picture. */
-static int check_room(struct v4l2_scaler *scaler, char *why, size_t why_size)
-{
-	struct pc_frame *frame = pc_frame_pool_acquire(scaler->pool); /* none is out yet */
-	const off_t size = lseek(frame->planes[0].fd, 0, SEEK_END);
-	pc_frame_unref(frame);
-	const size_t wanted = pc_m2m_out_size(scaler->m2m);
-	if (!scaler->copies && size >= 0 && (uint64_t)size < wanted) {
-		snprintf(why, why_size, "%s wants buffers of %zu bytes, small pictures have %lld",
-			scaler->name, wanted, (long long)size);
-		return -EMSGSIZE;
-	}
-	return 0;
 }
 
 static int open_m2m(struct v4l2_scaler *scaler, struct pc_loop *loop, const char *path,
@@ -275,17 +270,49 @@ static int open_m2m(struct v4l2_scaler *scaler, struct pc_loop *loop, const char
 		return -EINVAL;
 	}
 	const int r = pc_m2m_open(loop, &m2m, &m2m_events, scaler, why, why_size, &scaler->m2m);
-	if (r < 0) {
-		return r;
+	if (r == 0) {
+		snprintf(scaler->name, sizeof(scaler->name), "%s", pc_m2m_name(scaler->m2m));
 	}
+	return r;
+}
+
+/* Would the device write packed pictures into the pool's buffers, and no byte behind them? */
+static bool lands_well(struct v4l2_scaler *scaler, char *note, size_t note_size)
+{
+	struct pc_frame *frame = pc_frame_pool_acquire(scaler->pool); /* none is out yet */
+	const uint32_t line = frame->planes[0].stride;
+	const off_t size = lseek(frame->planes[0].fd, 0, SEEK_END);
+	pc_frame_unref(frame);
 	const uint32_t stride = pc_m2m_out_stride(scaler->m2m);
-	if (stride != 3 * config->width) {
-		snprintf(why, why_size, "%s gives lines of %u bytes, not of %u",
-			pc_m2m_name(scaler->m2m), stride, 3 * config->width);
-		return -EINVAL;
+	const size_t wanted = pc_m2m_out_size(scaler->m2m);
+	if (stride != line) {
+		snprintf(note, note_size,
+			"small pictures are copied: it gives lines of %u bytes, not of %u", stride,
+			line);
+		return false;
 	}
-	snprintf(scaler->name, sizeof(scaler->name), "%s", pc_m2m_name(scaler->m2m));
-	return check_room(scaler, why, why_size);
+	if (size >= 0 && (uint64_t)size < wanted) {
+		snprintf(note, note_size,
+			"small pictures are copied: it wants %zu bytes for them, they have %lld",
+			wanted, (long long)size);
+		return false;
+	}
+	return true;
+}
+
+/* Everything again, so that the pictures land in the device's own buffers. */
+static int start_copying(struct v4l2_scaler *scaler, struct pc_loop *loop, const char *path,
+	const struct pc_scaler_config *config, char *why, size_t why_size)
+{
+	pc_m2m_close(scaler->m2m);
+	scaler->m2m = NULL;
+	pc_frame_pool_destroy(scaler->pool);
+	scaler->pool = NULL;
+	pc_allocator_destroy(scaler->allocator);
+	scaler->allocator = NULL;
+	scaler->copies = true;
+	const int r = make_pool(scaler, config, why, why_size);
+	return r < 0 ? r : open_m2m(scaler, loop, path, config, why, why_size);
 }
 
 static int v4l2_open(struct pc_loop *loop, const struct pc_scaler_config *config,
@@ -318,6 +345,9 @@ static int v4l2_open(struct pc_loop *loop, const struct pc_scaler_config *config
 	}
 	if (r == 0) {
 		r = open_m2m(scaler, loop, node.path, config, why, why_size);
+	}
+	if (r == 0 && !scaler->copies && !lands_well(scaler, note, sizeof(note))) {
+		r = start_copying(scaler, loop, node.path, config, why, why_size);
 	}
 	if (r < 0) {
 		v4l2_close(&scaler->base);

@@ -684,6 +684,21 @@ static void test_scaler(void)
 	end_scaling(&s);
 }
 
+/* Lines that are longer than a packed picture's: it is copied, and right. */
+static void test_scaler_long_lines(void)
+{
+	struct scaling s;
+	set("stride_align", "256"); /* 1280 in, and 960 out is not a multiple */
+	begin_scaling(&s);
+	set("stride_align", "0");
+	for (unsigned i = 0; i < 6; i++) {
+		scale_one(&s, i, i % 2 == 0 ? 16 : 235, 128);
+		test_int(s.n, i + 1);
+		test_assert(s.first[0] == (i % 2 == 0 ? 0 : 255));
+	}
+	end_scaling(&s);
+}
+
 static void test_scaler_aborts_and_errors(void)
 {
 	struct scaling s;
@@ -787,6 +802,7 @@ int main(void)
 	TEST_RUN(test_memory_that_is_not_contiguous);
 	TEST_RUN(test_rounds);
 	TEST_RUN(test_scaler);
+	TEST_RUN(test_scaler_long_lines);
 	TEST_RUN(test_scaler_aborts_and_errors);
 	TEST_RUN(test_scaler_stall);
 	TEST_RUN(test_libavcodec);
