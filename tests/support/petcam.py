@@ -24,6 +24,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PETCAM_BUILD", ROOT / "build"))
 SHARED = pathlib.Path(os.environ.get("PETCAM_SHARED", ROOT.parent / "shared"))
 
+# How much slower than usual this machine is (the virtual Pi on an emulated processor).
+SLOW = float(os.environ.get("PETCAM_VPI_SLOW", "1"))
+
 USERNAME = "owner"
 PASSWORD = "correct horse battery"
 
@@ -83,7 +86,7 @@ class Petcam:
             command += ["--set", f"{path}={value}"]
         return command
 
-    def start(self, timeout=30):
+    def start(self, timeout=30 * SLOW):
         ready_path = self.root / "ready.json"
         ready_path.unlink(missing_ok=True)
         with open(self.log_path, "ab") as log:
