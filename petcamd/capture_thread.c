@@ -164,11 +164,11 @@ void pc_capture_thread_close(struct pc_capture_thread *thread)
 		pc_loop_quit(thread->loop);
 		pthread_join(thread->thread, NULL);
 	}
-	pc_capture_close(thread->capture); /* its loop runs no more: it is ours again */
 	struct pc_frame *frame;
 	while (thread->frames != NULL && pc_queue_try_pop(thread->frames, &frame) == 0) {
 		pc_frame_unref(frame);
 	}
+	pc_capture_close(thread->capture); /* its loop runs no more: it is ours again */
 	pc_loop_destroy(thread->loop);
 	pc_wakeup_destroy(thread->wakeup);
 	pc_queue_destroy(thread->frames);

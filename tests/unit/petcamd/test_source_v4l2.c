@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include <drm_fourcc.h>
@@ -111,7 +112,39 @@ struct pc_capture {
 	struct pc_capture_info info;
 	const struct pc_capture_events *events;
 	void *data;
+	struct pc_loop_source *timer; /* of an emulated one, which plays by itself; else NULL */
+	unsigned n_played;
 };
+
+#define PLAYED 20 /* frames of an emulated camera, before it is unplugged */
+
+static struct pc_frame played; /* outlives the camera, as frames may */
+static atomic_uint n_released;
+
+static void release(struct pc_frame *frame)
+{
+	atomic_fetch_add(&n_released, 1);
+}
+
+static const struct pc_frame_impl frame_impl = { .release = release };
+
+/* One frame at a time, as far as the last one is back. On the camera's thread. */
+static void play(void *data, uint64_t expirations)
+{
+	struct pc_capture *capture = data;
+	if (capture->n_played > 0 && atomic_load(&n_released) < capture->n_played) {
+		return;
+	}
+	if (capture->n_played == PLAYED) {
+		pc_loop_timer_arm(capture->timer, -1, 0);
+		capture->events->failed(capture->data, -ENODEV, "unplugged");
+		return;
+	}
+	played.sequence = capture->n_played++;
+	pc_frame_publish(&played);
+	capture->events->frame(capture->data, &played);
+	pc_frame_unref(&played);
+}
 
 static struct pc_capture *opened; /* the last one; NULL once closed */
 static unsigned n_open;
@@ -190,6 +223,12 @@ int __wrap_pc_capture_open(struct pc_loop *loop, const struct pc_capture_config 
 	pc_frame_format_text(&capture->info.format, format);
 	note("%.4s %s%s; ", format, config->convert ? "libv4l2 " : "",
 		memory_names[capture->info.memory]);
+	if (config->convert) {
+		pc_frame_init(&played, &frame_impl);
+		atomic_store(&n_released, 0);
+		test_int(pc_loop_add_timer(loop, "camera", play, capture, &capture->timer), 0);
+		test_int(pc_loop_timer_arm(capture->timer, 0, 1000000), 0);
+	}
 	opened = capture;
 	n_open++;
 	*ret_capture = capture;
@@ -214,6 +253,7 @@ void __wrap_pc_capture_close(struct pc_capture *capture)
 	if (capture != NULL) {
 		n_open--;
 		opened = NULL;
+		pc_loop_remove(capture->timer);
 	}
 	free(capture);
 }
@@ -286,12 +326,18 @@ struct fixture {
 	struct pc_source *source;
 	char why[256];
 	unsigned n_frames;
+	bool close_in_frame;
 	int err;
 };
 
 static void on_frame(void *data, struct pc_frame *frame)
 {
-	((struct fixture *)data)->n_frames++;
+	struct fixture *f = data;
+	f->n_frames++;
+	if (f->close_in_frame) {
+		pc_source_close(f->source);
+		f->source = NULL;
+	}
 }
 
 static void on_ended(void *data)
@@ -509,6 +555,24 @@ static void test_emulation(void)
 	close_source(&f);
 	world.device = false;
 	opens(&f, "v4l2", "export refused; map refused; YU12 libv4l2 map; ");
+	/* Its frames come over, and so does its end. */
+	while (f.err == 0) {
+		test_assert(pc_loop_turn(f.loop, 10000) >= 0);
+	}
+	test_int(f.err, -ENODEV);
+	test_int(f.n_frames, PLAYED);
+	test_int(atomic_load(&n_released), PLAYED);
+	close_source(&f);
+	/* Closed with frames on their way, and within a frame. */
+	for (unsigned i = 0; i < 10; i++) {
+		f.n_frames = 0;
+		f.close_in_frame = i % 2 == 0;
+		test_int(open_source(&f, "v4l2"), 0);
+		while (f.source != NULL && f.n_frames < 3) {
+			test_assert(pc_loop_turn(f.loop, 10000) >= 0);
+		}
+		close_source(&f);
+	}
 	end(&f);
 }
 
