@@ -277,7 +277,8 @@ struct memories {
 	const char *paths[4][PC_PROBE_DEVICES_MAX];
 };
 
-static void try_one(json_t *imports, enum pc_probe_memory kind, const char *memory,
+/* Adds the trial's outcome; false: the device itself does not serve, whatever the memory. */
+static bool try_one(json_t *imports, enum pc_probe_memory kind, const char *memory,
 	enum taker taker, const char *device, const char *role)
 {
 	static const char *const kinds[] = {
@@ -295,7 +296,10 @@ static void try_one(json_t *imports, enum pc_probe_memory kind, const char *memo
 	json_object_set_new(answer, "memory", json_string(memory));
 	json_object_set_new(answer, "device", json_string(device));
 	json_object_set_new(answer, "role", json_string(role));
+	const bool serves = json_object_get(answer, "error") == NULL &&
+			    json_integer_value(json_object_get(answer, "errno")) != ENODEV;
 	json_array_append_new(imports, answer);
+	return serves;
 }
 
 static void try_all(json_t *imports, const struct memories *memories, enum taker taker,
@@ -307,8 +311,11 @@ static void try_all(json_t *imports, const struct memories *memories, enum taker
 			continue;
 		}
 		for (unsigned i = 0; i < memories->n[kind]; i++) {
-			try_one(imports, (enum pc_probe_memory)kind, memories->paths[kind][i],
-				taker, device, role);
+			const bool serves = try_one(imports, (enum pc_probe_memory)kind,
+				memories->paths[kind][i], taker, device, role);
+			if (taker == TAKER_GPU && !serves) {
+				return; /* each start of a GPU that does not serve costs time */
+			}
 		}
 	}
 }
