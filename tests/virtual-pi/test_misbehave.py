@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# vpi: memory=2048 timeout=600
+# vpi: memory=2048 timeout=600 codec="rate_mode=1"
 # vpi: camera="node_types=0x101 num_outputs=1 output_types=1 vid_out_nr=1"
 """tests/virtual-pi/test_misbehave.py - everything that the Pi's codec has been seen to do wrong.
 
@@ -32,8 +32,8 @@ def running(fault, name, reopened, until, part=None, recording=True):
         if recording:
             stack.enter_context(guest.feeding())
         else:
-            guest.camera(text=True)
-        petcam = stack.enter_context(guest.daemon({"storage.max_clip_s": 5.0, "live.window_s": 6.0}))
+            guest.camera(**guest.USUAL, text=True)
+        petcam = stack.enter_context(guest.daemon({**guest.USUAL_CAMERA, "storage.max_clip_s": 5.0, "live.window_s": 6.0}))
         guest.consented(petcam)
         guest.flows(petcam, 30)
         if recording:
@@ -51,8 +51,8 @@ def running(fault, name, reopened, until, part=None, recording=True):
 
 def at_start(fault, name, settings=None, question=None, frames=60):
     """The fault is there from the first frame, and the service runs all the same."""
-    guest.camera(text=True)
-    with guest.misbehaving(**fault), guest.daemon(settings) as petcam:
+    guest.camera(**guest.USUAL, text=True)
+    with guest.misbehaving(**fault), guest.daemon({**guest.USUAL_CAMERA, **(settings or {})}) as petcam:
         petcam.setup()
         guest.flows(petcam, frames, timeout=60)
         n = decodes(petcam)
@@ -105,8 +105,8 @@ def test_depth():
 
 def too_small(how):
     """No coded buffer takes a key frame, however large a one is asked for: whatever can serve does."""
-    guest.camera(text=True)
-    with guest.misbehaving(sizeimage=65536, oversize=how), guest.daemon({"encoder.encoder": "auto"}) as petcam:
+    guest.camera(**guest.USUAL, text=True)
+    with guest.misbehaving(rate_mode=0, sizeimage=65536, oversize=how), guest.daemon({**guest.USUAL_CAMERA, "encoder.encoder": "auto"}) as petcam:
         petcam.setup()
         guest.flows(petcam, 30, timeout=60)
         decodes(petcam, 3.0, 5)
@@ -126,15 +126,15 @@ def test_oversize_error():
 
 def test_refused():
     """The codec refuses the size: software encodes, and the log says why. With no choice left it is said."""
-    guest.camera(text=True)
+    guest.camera(**guest.USUAL, text=True)
     with guest.misbehaving(refuse="1280x720"):
-        with guest.daemon({"encoder.encoder": "auto"}) as petcam:
+        with guest.daemon({**guest.USUAL_CAMERA, "encoder.encoder": "auto"}) as petcam:
             petcam.setup()
             guest.flows(petcam, 20, timeout=60)
             decodes(petcam, 3.0, 5)
             check("libx264" in petcam.log(), petcam.log()[-2000:])
             check(petcam.stop() == 0, "exit status")
-        with guest.daemon({"encoder.encoder": "v4l2m2m"}) as petcam:
+        with guest.daemon({**guest.USUAL_CAMERA, "encoder.encoder": "v4l2m2m"}) as petcam:
             petcam.setup()
             said = petcam.wait_for(lambda: [text for name, (state, text) in guest.health(petcam).items()
                                             if state == "failed" and name.startswith("encoder")],

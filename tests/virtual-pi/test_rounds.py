@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# vpi: memory=2048 timeout=1800
+# vpi: memory=2048 timeout=1800 codec="rate_mode=1"
 # vpi: camera="node_types=0x101 num_outputs=1 output_types=1 vid_out_nr=1"
 """tests/virtual-pi/test_rounds.py - fault after fault, and nothing grows.
 
@@ -39,10 +39,10 @@ def held(petcam):
 
 
 def test_rounds():
-    guest.camera(text=True)
+    guest.camera(**guest.USUAL, text=True)
     rounds = []
     begun = time.monotonic()
-    with guest.daemon({"live.window_s": 6.0}) as petcam:
+    with guest.daemon({**guest.USUAL_CAMERA, "live.window_s": 6.0}) as petcam:
         petcam.setup()
         guest.flows(petcam, 30)
         for i in range(ROUNDS):
