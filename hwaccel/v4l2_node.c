@@ -27,8 +27,13 @@ static int find_any(enum pc_v4l2_role role, uint32_t in, uint32_t out,
 	char in_text[5];
 	fourcc_text(in, in_text);
 	struct pc_v4l2_node other;
-	if (r == -ENODEV && in != 0 && pc_v4l2_find(role, 0, out, &other) == 0) {
+	if (r != -ENOMEM && in != 0 && pc_v4l2_find(role, 0, out, &other) == 0) {
 		snprintf(why, why_size, "%s (%s) takes no %s", other.path, other.driver, in_text);
+	} else if (r == -EACCES) {
+		snprintf(why, why_size,
+			"no M2M %s among the video nodes that may be opened: permission denied for "
+			"others (add the user to group video)",
+			pc_v4l2_role_name(role));
 	} else {
 		snprintf(why, why_size, "there is no M2M %s", pc_v4l2_role_name(role));
 	}
@@ -49,7 +54,8 @@ int pc_v4l2_node_find(enum pc_v4l2_role role, const char *device, uint32_t in, u
 		pc_v4l2_close(handle);
 	}
 	if (r < 0) {
-		snprintf(why, why_size, "%s: %s", device, pc_strerror(r));
+		snprintf(why, why_size, "%s: %s%s", device, pc_strerror(r),
+			r == -EACCES || r == -EPERM ? " (add the user to group video)" : "");
 		return r;
 	}
 	if (node.role != role) {

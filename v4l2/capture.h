@@ -96,9 +96,6 @@ int pc_capture_open(struct pc_loop *loop, const struct pc_capture_config *config
 
 const struct pc_capture_info *pc_capture_info(const struct pc_capture *capture);
 
-/* The dma-buf of one of the buffers, to try an import with; -1: MAPPED. The capture's. */
-int pc_capture_sample_fd(const struct pc_capture *capture);
-
 /* The dma-buf of one of its buffers, to try an import with: the capture's, valid until close();
  * -1 with PC_CAPTURE_MAPPED. */
 int pc_capture_sample_fd(const struct pc_capture *capture);

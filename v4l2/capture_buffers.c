@@ -28,6 +28,40 @@ static struct capture_buffer *buffer_of(struct pc_frame *frame)
 	return (struct capture_buffer *)frame; /* its first member */
 }
 
+/* --- caches --- */
+
+/* What the CPU writes and reads stays in its cache until it is told. */
+static int sync_cpu(const struct capture_buffer *buffer, uint64_t flags)
+{
+	if (buffer->fd < 0) {
+		return 0; /* the driver's own mapping is kept coherent by QBUF and DQBUF */
+	}
+	struct dma_buf_sync sync = { .flags = flags };
+	int r;
+	do {
+		r = ioctl(buffer->fd, DMA_BUF_IOCTL_SYNC, &sync);
+	} while (r < 0 && (errno == EINTR || errno == EAGAIN));
+	return r < 0 && errno != ENOTTY ? -errno : 0; /* ENOTTY: a memfd, always coherent */
+}
+
+static uint64_t access_flags(unsigned access)
+{
+	return ((access & PC_FRAME_READ) != 0 ? DMA_BUF_SYNC_READ : 0) |
+	       ((access & PC_FRAME_WRITE) != 0 ? DMA_BUF_SYNC_WRITE : 0);
+}
+
+/* uvcvideo writes into imported buffers with the CPU, by a cached mapping of the kernel's,
+ * and videobuf2-vmalloc brackets that with nothing (videobuf2-vmalloc.c, no begin_cpu_access):
+ * it is for us to say when it begins, and that it has ended, or a device reads stale memory
+ * (a Pi 4 is not coherent). Where the camera wrote by DMA this finds nothing to clean. */
+static void sync_driver(
+	const struct capture_core *core, const struct capture_buffer *buffer, uint64_t edge)
+{
+	if (core->memory == V4L2_MEMORY_DMABUF) {
+		(void)sync_cpu(buffer, edge | DMA_BUF_SYNC_WRITE); /* a picture worse, no more */
+	}
+}
+
 /* --- to the driver --- */
 
 /* Under the lock. 0 or negative errno. */
@@ -47,6 +81,7 @@ static int queue_buffer(struct capture_core *core, struct capture_buffer *buffer
 		request.length = (uint32_t)core->size;
 		request.m.fd = buffer->fd;
 	}
+	sync_driver(core, buffer, DMA_BUF_SYNC_START);
 	const int r = pc_v4l2_ioctl(core->device, VIDIOC_QBUF, &request);
 	if (r == 0) {
 		buffer->queued = true;
@@ -124,22 +159,6 @@ static void frame_release(struct pc_frame *frame)
 	}
 }
 
-/* Caches: the driver wrote past them, and reads past them. */
-static int sync_cpu(const struct capture_buffer *buffer, unsigned access, uint64_t edge)
-{
-	if (buffer->fd < 0) {
-		return 0; /* the driver's own mapping is kept coherent by QBUF and DQBUF */
-	}
-	struct dma_buf_sync sync = { .flags = edge };
-	sync.flags |= (access & PC_FRAME_READ) != 0 ? DMA_BUF_SYNC_READ : 0;
-	sync.flags |= (access & PC_FRAME_WRITE) != 0 ? DMA_BUF_SYNC_WRITE : 0;
-	int r;
-	do {
-		r = ioctl(buffer->fd, DMA_BUF_IOCTL_SYNC, &sync);
-	} while (r < 0 && (errno == EINTR || errno == EAGAIN));
-	return r < 0 && errno != ENOTTY ? -errno : 0; /* ENOTTY: a memfd, always coherent */
-}
-
 static int frame_begin_cpu(struct pc_frame *frame, unsigned access, uint8_t *data[static 4])
 {
 	struct capture_buffer *buffer = buffer_of(frame);
@@ -157,7 +176,7 @@ static int frame_begin_cpu(struct pc_frame *frame, unsigned access, uint8_t *dat
 	}
 	pthread_mutex_unlock(&core->lock);
 	if (r == 0) {
-		r = sync_cpu(buffer, access, DMA_BUF_SYNC_START);
+		r = sync_cpu(buffer, DMA_BUF_SYNC_START | access_flags(access));
 	}
 	if (r < 0) {
 		return r;
@@ -171,7 +190,7 @@ static int frame_begin_cpu(struct pc_frame *frame, unsigned access, uint8_t *dat
 
 static void frame_end_cpu(struct pc_frame *frame, unsigned access)
 {
-	(void)sync_cpu(buffer_of(frame), access, DMA_BUF_SYNC_END);
+	(void)sync_cpu(buffer_of(frame), DMA_BUF_SYNC_END | access_flags(access));
 }
 
 static const struct pc_frame_impl frame_impl = {
@@ -198,6 +217,7 @@ struct pc_frame *capture_core_take(
 	core->refs++;
 	*ret_starved = core->n_queued == 0;
 	pthread_mutex_unlock(&core->lock);
+	sync_driver(core, buffer, DMA_BUF_SYNC_END);
 	pc_frame_publish(&buffer->frame);
 	return &buffer->frame;
 }
@@ -206,6 +226,7 @@ void capture_core_skip(struct capture_core *core, struct capture_buffer *buffer)
 {
 	pthread_mutex_lock(&core->lock);
 	assert(buffer->queued && !buffer->returned);
+	sync_driver(core, buffer, DMA_BUF_SYNC_END);
 	buffer->queued = false;
 	core->n_queued--;
 	give_back(core, buffer);
@@ -303,6 +324,9 @@ static int export_buffer(struct capture_core *core, struct capture_buffer *buffe
 	const int r = pc_v4l2_ioctl(core->device, VIDIOC_EXPBUF, &export);
 	if (r < 0) {
 		return r;
+	}
+	if (export.fd < 0) { /* libcamera's layer, when it cannot dup (v4l2_camera_proxy.cpp) */
+		return -EMFILE;
 	}
 	buffer->fd = export.fd;
 	return 0;

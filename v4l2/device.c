@@ -10,11 +10,13 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct pc_v4l2 {
 	int fd;
 	bool libcamerify;
+	bool kernel; /* opened past libcamerify: so is all that follows */
 	bool converting; /* ioctl, map and unmap go through libv4l2 */
 	char path[PC_V4L2_PATH_MAX];
 };
@@ -38,7 +40,28 @@ static int is_eventfd(int fd)
 	return strcmp(target, "anon_inode:[eventfd]") == 0 ? 1 : -ENODEV;
 }
 
-int pc_v4l2_open(const char *path, struct pc_v4l2 **ret_device)
+static int open_node(const char *path, bool kernel)
+{
+	const int flags = O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+	int fd;
+	do {
+		fd = kernel ? (int)syscall(SYS_openat, AT_FDCWD, path, flags) : open(path, flags);
+	} while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
+static void close_node(const struct pc_v4l2 *device)
+{
+	if (device->kernel) {
+		syscall(SYS_close, device->fd);
+	} else if (device->converting) {
+		v4l2_close(device->fd);
+	} else {
+		close(device->fd);
+	}
+}
+
+static int open_device(const char *path, bool kernel, struct pc_v4l2 **ret_device)
 {
 	if (strlen(path) >= PC_V4L2_PATH_MAX) {
 		return -ENAMETOOLONG;
@@ -47,15 +70,14 @@ int pc_v4l2_open(const char *path, struct pc_v4l2 **ret_device)
 	if (device == NULL) {
 		return -ENOMEM;
 	}
-	int r;
+	device->kernel = kernel;
 	memcpy(device->path, path, strlen(path) + 1);
-	do {
-		device->fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	} while (device->fd < 0 && errno == EINTR);
-	if (device->fd < 0) {
+	device->fd = open_node(path, kernel);
+	int r = device->fd;
+	if (r < 0) {
 		/* ENXIO: the node is there and its driver is not. A directory or a socket is
 		 * no V4L2 node either. */
-		r = errno == ENXIO || errno == EISDIR ? -ENODEV : -errno;
+		r = r == -ENXIO || r == -EISDIR ? -ENODEV : r;
 		goto fail_device;
 	}
 	r = is_eventfd(device->fd);
@@ -73,10 +95,20 @@ int pc_v4l2_open(const char *path, struct pc_v4l2 **ret_device)
 	return 0;
 
 fail_fd:
-	close(device->fd);
+	close_node(device);
 fail_device:
 	free(device);
 	return r;
+}
+
+int pc_v4l2_open(const char *path, struct pc_v4l2 **ret_device)
+{
+	return open_device(path, false, ret_device);
+}
+
+int pc_v4l2_open_kernel(const char *path, struct pc_v4l2 **ret_device)
+{
+	return open_device(path, true, ret_device);
 }
 
 void pc_v4l2_close(struct pc_v4l2 *device)
@@ -84,11 +116,7 @@ void pc_v4l2_close(struct pc_v4l2 *device)
 	if (device == NULL) {
 		return;
 	}
-	if (device->converting) {
-		v4l2_close(device->fd);
-	} else {
-		close(device->fd);
-	}
+	close_node(device);
 	free(device);
 }
 
@@ -107,7 +135,8 @@ int pc_v4l2_convert(struct pc_v4l2 *device)
 	if (device->converting) {
 		return 0;
 	}
-	if (device->libcamerify || v4l2_fd_open(device->fd, V4L2_ENABLE_ENUM_FMT_EMULATION) < 0) {
+	if (device->libcamerify || device->kernel ||
+		v4l2_fd_open(device->fd, V4L2_ENABLE_ENUM_FMT_EMULATION) < 0) {
 		return -ENOTSUP;
 	}
 	device->converting = true;
@@ -123,8 +152,9 @@ int pc_v4l2_ioctl(struct pc_v4l2 *device, unsigned long request, void *arg)
 {
 	int r;
 	do {
-		r = device->converting ? v4l2_ioctl(device->fd, request, arg)
-				       : ioctl(device->fd, request, arg);
+		r = device->kernel	 ? (int)syscall(SYS_ioctl, device->fd, request, arg)
+		    : device->converting ? v4l2_ioctl(device->fd, request, arg)
+					 : ioctl(device->fd, request, arg);
 	} while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : 0;
 }

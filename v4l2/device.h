@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define PC_V4L2_PATH_MAX 64
-#define PC_V4L2_FORMATS_MAX 32
+#define PC_V4L2_FORMATS_MAX 96 /* the Pi's ISP lists some 60 */
 #define PC_V4L2_NODES_MAX 64
 
 struct pc_v4l2;
@@ -24,6 +24,12 @@ struct pc_v4l2;
 /* O_RDWR, non-blocking, close-on-exec. 0; -ENOENT, -EACCES, -EBUSY, -ENODEV (no V4L2
  * node) ... */
 int pc_v4l2_open(const char *path, struct pc_v4l2 **ret_device);
+
+/* The same past libcamerify, whose tables have no lock (libcamera's v4l2_compat_manager.cpp):
+ * for looking at nodes while a camera streams on another thread. A camera that is libcamera's
+ * is what it is to the kernel then. */
+int pc_v4l2_open_kernel(const char *path, struct pc_v4l2 **ret_device);
+
 void pc_v4l2_close(struct pc_v4l2 *device); /* NULL is fine */
 int pc_v4l2_fd(const struct pc_v4l2 *device); /* the device's, for poll and epoll */
 const char *pc_v4l2_path(const struct pc_v4l2 *device);
@@ -72,8 +78,9 @@ int pc_v4l2_identify(struct pc_v4l2 *device, struct pc_v4l2_node *ret_node);
  * number. Those that cannot are left out (petcamctl probe says why, by itself). */
 unsigned pc_v4l2_scan(struct pc_v4l2_node *nodes, unsigned max);
 
-/* The first node of `role`, for which `in` and `out` (V4L2_PIX_FMT_*; 0: any) are among
- * its formats. 0 or -ENODEV. */
+/* The first memory-to-memory node of `role`, for which `in` and `out` (V4L2_PIX_FMT_*; 0: any)
+ * are among its formats; not for cameras: it opens nodes by pc_v4l2_open_kernel(). 0; -ENODEV;
+ * -EACCES: none among those that may be opened, and there are others. */
 int pc_v4l2_find(enum pc_v4l2_role role, uint32_t in, uint32_t out, struct pc_v4l2_node *ret_node);
 
 /* V4L2_PIX_FMT_* of single-buffer (contiguous planes) formats to DRM_FORMAT_*, and back;

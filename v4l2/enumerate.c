@@ -158,6 +158,17 @@ static bool is_camera(const struct pc_v4l2_node *node)
 	       (node->caps & V4L2_CAP_STREAMING) != 0 && strcmp(node->driver, "bcm2835-isp") != 0;
 }
 
+/* A camera's name is what its maker wrote into it, and goes into logs and answers: nothing
+ * but printable ASCII, so that no line can be forged and no character is cut in half. */
+static void copy_name(char *to, size_t size, const uint8_t *from)
+{
+	size_t i = 0;
+	for (; i + 1 < size && from[i] != '\0'; i++) {
+		to[i] = from[i] >= 0x20 && from[i] <= 0x7e ? (char)from[i] : '?';
+	}
+	to[i] = '\0';
+}
+
 int pc_v4l2_identify(struct pc_v4l2 *device, struct pc_v4l2_node *ret_node)
 {
 	struct v4l2_capability capability = { 0 };
@@ -167,9 +178,9 @@ int pc_v4l2_identify(struct pc_v4l2 *device, struct pc_v4l2_node *ret_node)
 	}
 	struct pc_v4l2_node node = { .role = PC_V4L2_OTHER };
 	snprintf(node.path, sizeof(node.path), "%s", pc_v4l2_path(device));
-	snprintf(node.driver, sizeof(node.driver), "%.15s", (const char *)capability.driver);
-	snprintf(node.card, sizeof(node.card), "%.31s", (const char *)capability.card);
-	snprintf(node.bus, sizeof(node.bus), "%.31s", (const char *)capability.bus_info);
+	copy_name(node.driver, sizeof(node.driver), capability.driver);
+	copy_name(node.card, sizeof(node.card), capability.card);
+	copy_name(node.bus, sizeof(node.bus), capability.bus_info);
 	node.caps = (capability.capabilities & V4L2_CAP_DEVICE_CAPS) != 0 ? capability.device_caps
 									  : capability.capabilities;
 	node.mplane = (node.caps & (V4L2_CAP_VIDEO_CAPTURE_MPLANE | V4L2_CAP_VIDEO_OUTPUT_MPLANE |
@@ -244,16 +255,20 @@ static unsigned list_numbers(unsigned numbers[static PC_V4L2_NODES_MAX])
 	return n;
 }
 
-unsigned pc_v4l2_scan(struct pc_v4l2_node *nodes, unsigned max)
+static unsigned scan(int (*open_node)(const char *path, struct pc_v4l2 **ret_device),
+	struct pc_v4l2_node *nodes, unsigned max, bool *ret_refused)
 {
 	unsigned numbers[PC_V4L2_NODES_MAX];
 	const unsigned n_numbers = list_numbers(numbers);
 	unsigned n = 0;
+	*ret_refused = false;
 	for (unsigned i = 0; i < n_numbers && n < max; i++) {
 		char path[PC_V4L2_PATH_MAX];
 		snprintf(path, sizeof(path), "/dev/video%u", numbers[i]);
 		struct pc_v4l2 *device;
-		if (pc_v4l2_open(path, &device) < 0) {
+		const int r = open_node(path, &device);
+		if (r < 0) {
+			*ret_refused = *ret_refused || r == -EACCES || r == -EPERM;
 			continue;
 		}
 		if (pc_v4l2_identify(device, &nodes[n]) == 0) {
@@ -264,14 +279,21 @@ unsigned pc_v4l2_scan(struct pc_v4l2_node *nodes, unsigned max)
 	return n;
 }
 
+unsigned pc_v4l2_scan(struct pc_v4l2_node *nodes, unsigned max)
+{
+	bool refused;
+	return scan(pc_v4l2_open, nodes, max, &refused);
+}
+
 int pc_v4l2_find(enum pc_v4l2_role role, uint32_t in, uint32_t out, struct pc_v4l2_node *ret_node)
 {
 	struct pc_v4l2_node *nodes = calloc(PC_V4L2_NODES_MAX, sizeof(*nodes));
 	if (nodes == NULL) {
 		return -ENOMEM;
 	}
-	int r = -ENODEV;
-	const unsigned n = pc_v4l2_scan(nodes, PC_V4L2_NODES_MAX);
+	bool refused;
+	const unsigned n = scan(pc_v4l2_open_kernel, nodes, PC_V4L2_NODES_MAX, &refused);
+	int r = refused ? -EACCES : -ENODEV;
 	for (unsigned i = 0; i < n && r < 0; i++) {
 		const struct pc_v4l2_node *node = &nodes[i];
 		if (node->role == role && (in == 0 || lists(node->in, node->n_in, in)) &&
