@@ -170,7 +170,12 @@ static void set_memory(json_t *object, const char *name, const char *key)
 	char value[64];
 	char *text = read_file("/proc/meminfo");
 	if (text != NULL && find_value(text, key, ':', value, sizeof(value))) {
-		json_object_set_new(object, name, json_integer(strtoll(value, NULL, 10) / 1024));
+		char *end;
+		errno = 0;
+		const long long kib = strtoll(value, &end, 10);
+		if (errno == 0 && end != value) {
+			json_object_set_new(object, name, json_integer(kib / 1024));
+		}
 	}
 	free(text);
 }

@@ -71,8 +71,10 @@ static json_t *find_holder(const char *path)
 				   ? 0
 				   : pc_probe_list("/proc", "", processes, PROCESSES_MAX);
 	for (unsigned i = 0; i < n && holder == NULL; i++) {
-		const long pid = strtol(processes[i].text, NULL, 10);
-		if (!isdigit((unsigned char)processes[i].text[0]) || pid == getpid() ||
+		char *end;
+		errno = 0;
+		const long pid = strtol(processes[i].text, &end, 10);
+		if (errno != 0 || end == processes[i].text || *end != '\0' || pid == getpid() ||
 			pid == getppid()) {
 			continue;
 		}
