@@ -104,7 +104,7 @@ class Petcam:
         self.host, self.port, self.scheme = "127.0.0.1", url.port, url.scheme
         return self
 
-    def stop(self, timeout=20):
+    def stop(self, timeout=20 * SLOW):
         """Ends it as systemd would; its exit status."""
         if self.process is None:
             return None
@@ -128,7 +128,7 @@ class Petcam:
     def url(self):
         return f"{self.scheme}://{self.host}:{self.port}"
 
-    def connection(self, timeout=10):
+    def connection(self, timeout=10 * SLOW):
         if self.scheme == "http":
             return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         context = ssl.create_default_context()
@@ -136,7 +136,7 @@ class Petcam:
         context.verify_mode = ssl.CERT_NONE
         return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=context)
 
-    def request(self, method, path, body=None, headers=None, token="own", timeout=10):
+    def request(self, method, path, body=None, headers=None, token="own", timeout=10 * SLOW):
         """Status, headers and body (decoded where it is JSON)."""
         headers = dict(headers or {})
         token = self.token if token == "own" else token
@@ -180,7 +180,7 @@ class Petcam:
         self.token, self.media_token = data["access_token"], data["media_token"]
         return self
 
-    def wait_for(self, question, timeout=20, every=0.1):
+    def wait_for(self, question, timeout=20 * SLOW, every=0.1):
         """Asks until the answer is true; the answer."""
         deadline = time.monotonic() + timeout
         while True:
