@@ -15,7 +15,7 @@ static void test_one_object_one_layer(void)
 	pc_frame_publish(&frame->base);
 	AVFrame *picture = av_frame_alloc();
 	test_int(pc_libav_wrap_prime(picture, &frame->base), 0);
-	const AVDRMFrameDescriptor *got = (const AVDRMFrameDescriptor *)picture->data[0];
+	const AVDRMFrameDescriptor *got = (const void *)picture->data[0];
 	test_int(got->nb_objects, 1);
 	test_int(got->objects[0].fd, frame->base.planes[0].fd);
 	test_int(got->objects[0].size, frame->size);
