@@ -23,7 +23,8 @@
 
 #define ABORTED_NS (2 * PC_NS_PER_S) /* returned so long ago, it gives no output any more */
 #define SILENCE_NS PC_NS_PER_S /* inputs that come back and no output: an owed one from then on */
-#define RETURN_GAP_NS (PC_NS_PER_S / 2) /* inputs that come no faster tell of no silence */
+#define RETURN_GAP_NS (PC_NS_PER_S / 2) /* the most that one input tells of a silence */
+#define LATE_NS (PC_NS_PER_S / 2) /* returned so long ago, it takes no picture from others */
 
 static bool alive(const struct pc_m2m *m2m)
 {
@@ -254,8 +255,8 @@ static void note_return(struct pc_m2m *m2m, uint64_t stamp_us)
 {
 	const int64_t now_ns = pc_clock_now_ns();
 	const int64_t gap_ns = now_ns - m2m->last_return_ns;
-	if (m2m->last_return_ns > 0 && gap_ns < RETURN_GAP_NS) {
-		m2m->silent_ns += gap_ns;
+	if (m2m->last_return_ns > 0) { /* a pause of the caller's is no silence of the device's */
+		m2m->silent_ns += gap_ns < RETURN_GAP_NS ? gap_ns : RETURN_GAP_NS;
 	}
 	m2m->last_return_ns = now_ns;
 	struct pc_m2m_pending *pending = find_pending(m2m, stamp_us);
@@ -328,13 +329,15 @@ static void hand_over(struct pc_m2m *m2m, const struct pc_m2m_out_buffer *buffer
 	};
 	if (pending != NULL) {
 		m2m->stats.outputs++;
-		m2m->silent_ns = 0;
 	} else {
 		m2m->stats.junk++;
 	}
 	m2m->stats.errors += output.error ? 1 : 0;
 	const bool complete = m2m->events->output(m2m->data, &output);
 	if (!m2m->closed && pending != NULL && (complete || output.error)) {
+		if (!output.error) { /* headers for ever, or errors, are silence too */
+			m2m->silent_ns = 0;
+		}
 		pending->done = true;
 		drop_done(m2m);
 	}
@@ -533,8 +536,14 @@ int pc_m2m_submit(struct pc_m2m *m2m, struct pc_frame *in, struct pc_frame *out,
 bool pc_m2m_wants_out(const struct pc_m2m *m2m)
 {
 	unsigned n = 0; /* pictures that inputs under way will take */
+	const int64_t now_ns = pc_clock_now_ns();
 	for (unsigned i = 0; i < m2m->n_pending; i++) {
-		n += m2m->pending[(m2m->first + i) % PC_M2M_PENDING_MAX].done ? 0 : 1;
+		const struct pc_m2m_pending *pending =
+			&m2m->pending[(m2m->first + i) % PC_M2M_PENDING_MAX];
+		/* What was aborted takes none: else each would cost a picture of the pool. */
+		const bool over =
+			pending->input.returned && now_ns - pending->input.submit_ns > LATE_NS;
+		n += pending->done || over ? 0 : 1;
 	}
 	return m2m->out_dmabuf && m2m->out.queued <= n;
 }

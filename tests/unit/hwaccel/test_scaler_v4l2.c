@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdbool.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "hwaccel/allocator.h"
 #include "hwaccel/scaler.h"
@@ -245,6 +246,35 @@ static void test_aborted_and_errors(void)
 	end(&f);
 }
 
+/* A device that returns every picture and fills none is not waited for, and is seen. */
+static void test_gives_nothing(void)
+{
+	fake_m2m_reset(true);
+	fake_m2m.abort_every = 1;
+	struct fixture f;
+	begin(&f);
+	const int64_t until_ns = pc_clock_now_ns() + 10 * PC_NS_PER_S;
+	unsigned taken = 0;
+	while (pc_scaler_owed_ns(f.scaler) == 0 && pc_clock_now_ns() < until_ns) {
+		taken += submit(&f) == 0 ? 1 : 0;
+		turn(&f);
+		const struct timespec pause = { .tv_nsec = 20000000 };
+		nanosleep(&pause, NULL);
+	}
+	test_assert(pc_scaler_owed_ns(f.scaler) > 0);
+	test_assert(taken > 8); /* more than the pictures that there are */
+	test_int(f.n_scaled, 0);
+	/* And if it comes to its senses, so does the client. */
+	fake_m2m.abort_every = 0;
+	while (f.n_scaled < 3 && pc_clock_now_ns() < until_ns + 5 * PC_NS_PER_S) {
+		(void)submit(&f);
+		turn(&f);
+	}
+	test_assert(f.n_scaled >= 3);
+	test_int(pc_scaler_owed_ns(f.scaler), 0);
+	end(&f);
+}
+
 static void test_frames_outlive_it(void)
 {
 	fake_m2m_reset(true);
@@ -424,6 +454,7 @@ int main(void)
 	TEST_RUN(test_pictures);
 	TEST_RUN(test_busy_and_full);
 	TEST_RUN(test_aborted_and_errors);
+	TEST_RUN(test_gives_nothing);
 	TEST_RUN(test_frames_outlive_it);
 	TEST_RUN(test_ends);
 	TEST_RUN(test_refusals);
