@@ -328,6 +328,17 @@ def test_no_heap_memory_and_scattered_buffers():
         check(petcam.stop() == 0, "exit status")
 
 
+def test_heap_memory_for_some_buffers_only():
+    """The heap gives a buffer or two and then no more: that is no reason to show nothing."""
+    guest.timing(1280, 720, 30, device=SCATTERED)
+    with heap_limit(3000), guest.daemon({"cameras.[0].source": f"v4l2:{SCATTERED}", "encoder.encoder": "auto",
+                                         "encoder.scaler": "auto"}) as petcam:
+        petcam.setup()
+        c = guest.flows(petcam, 15, timeout=60)
+        guest.report("heap_memory_for_some_buffers_only", converted=c["frames_converted"])
+        check(petcam.stop() == 0, "exit status")
+
+
 def test_no_heap_memory_for_the_scaler():
     """The small pictures have no buffers: live goes on, by another scaler or by none."""
     guest.camera()
@@ -358,5 +369,5 @@ if __name__ == "__main__":
                test_a_format_that_no_device_takes, test_a_format_that_nobody_takes,
                test_buffers_that_no_device_takes, test_scattered_buffers_are_replaced,
                test_no_heap_memory_for_an_importing_camera,
-               test_no_heap_memory_and_scattered_buffers,
+               test_no_heap_memory_and_scattered_buffers, test_heap_memory_for_some_buffers_only,
                test_no_heap_memory_for_the_scaler, test_no_heap_at_all)
