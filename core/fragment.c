@@ -19,6 +19,7 @@
 struct pc_fragment_pool {
 	pthread_mutex_t lock;
 	struct pc_arena *arena;
+	struct pc_arena *reserve; /* for key fragments; NULL: none */
 	size_t n_live;
 	bool destroyed; /* by its owner; the last live fragment frees it */
 };
@@ -43,8 +44,15 @@ static void free_pool(struct pc_fragment_pool *pool)
 {
 	assert(pool->n_live == 0);
 	pc_arena_destroy(pool->arena);
+	pc_arena_destroy(pool->reserve);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool);
+}
+
+int pc_fragment_pool_reserve(struct pc_fragment_pool *pool, size_t bytes)
+{
+	assert(pool->reserve == NULL && pool->n_live == 0);
+	return pc_arena_create(bytes, &pool->reserve);
 }
 
 void pc_fragment_pool_destroy(struct pc_fragment_pool *pool)
@@ -62,20 +70,33 @@ void pc_fragment_pool_destroy(struct pc_fragment_pool *pool)
 	}
 }
 
-struct pc_fragment *pc_fragment_new(
-	struct pc_fragment_pool *pool, struct pc_init *init, size_t size, uint8_t **ret_data)
+/* NULL: neither has a block; else *ret_reserved says whose it is. */
+static struct pc_fragment *take(
+	struct pc_fragment_pool *pool, bool key, size_t size, bool *ret_reserved)
+{
+	pthread_mutex_lock(&pool->lock);
+	assert(!pool->destroyed);
+	struct pc_fragment *fragment = pc_arena_take(pool->arena, size);
+	*ret_reserved = fragment == NULL;
+	if (fragment == NULL && key && pool->reserve != NULL) {
+		fragment = pc_arena_take(pool->reserve, size);
+	}
+	if (fragment != NULL) {
+		pool->n_live++;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return fragment;
+}
+
+static struct pc_fragment *new_fragment(struct pc_fragment_pool *pool, struct pc_init *init,
+	bool key, size_t size, uint8_t **ret_data)
 {
 	assert(init != NULL);
 	if (size > SIZE_MAX - DATA_OFFSET) {
 		return NULL;
 	}
-	pthread_mutex_lock(&pool->lock);
-	assert(!pool->destroyed);
-	struct pc_fragment *fragment = pc_arena_take(pool->arena, DATA_OFFSET + size);
-	if (fragment != NULL) {
-		pool->n_live++;
-	}
-	pthread_mutex_unlock(&pool->lock);
+	bool reserved = false;
+	struct pc_fragment *fragment = take(pool, key, DATA_OFFSET + size, &reserved);
 	if (fragment == NULL) {
 		return NULL;
 	}
@@ -85,10 +106,23 @@ struct pc_fragment *pc_fragment_new(
 		.size = size,
 		.init = pc_init_ref(init),
 		.pool = pool,
+		.reserved = reserved,
 		.refs = 1,
 	};
 	*ret_data = data;
 	return fragment;
+}
+
+struct pc_fragment *pc_fragment_new(
+	struct pc_fragment_pool *pool, struct pc_init *init, size_t size, uint8_t **ret_data)
+{
+	return new_fragment(pool, init, false, size, ret_data);
+}
+
+struct pc_fragment *pc_fragment_new_key(
+	struct pc_fragment_pool *pool, struct pc_init *init, size_t size, uint8_t **ret_data)
+{
+	return new_fragment(pool, init, true, size, ret_data);
 }
 
 struct pc_fragment *pc_fragment_ref(struct pc_fragment *fragment)
@@ -110,9 +144,10 @@ void pc_fragment_unref(struct pc_fragment *fragment)
 		return;
 	}
 	struct pc_fragment_pool *pool = fragment->pool;
+	struct pc_arena *arena = fragment->reserved ? pool->reserve : pool->arena;
 	pc_init_unref(fragment->init);
 	pthread_mutex_lock(&pool->lock);
-	pc_arena_give(pool->arena, fragment);
+	pc_arena_give(arena, fragment);
 	pool->n_live--;
 	bool last = pool->destroyed && pool->n_live == 0;
 	pthread_mutex_unlock(&pool->lock);

@@ -47,11 +47,17 @@ struct pc_fragment {
 	int64_t muxed_ns;
 	/* private */
 	struct pc_fragment_pool *pool;
+	bool reserved; /* its memory is the reserve's */
 	atomic_uint refs;
 };
 
 /* `max_bytes`: what all live fragments together may take; more is -ENOMEM. */
 int pc_fragment_pool_create(size_t max_bytes, struct pc_fragment_pool **ret_pool);
+
+/* Memory beside that, for key fragments alone. A pool that is full stays full where only newer
+ * fragments drive out older ones: with this, key frames come through, and the rest follows as
+ * the old ones go. Once, before any fragment is made. 0, -EINVAL, -ENOMEM. */
+int pc_fragment_pool_reserve(struct pc_fragment_pool *pool, size_t bytes);
 
 /* May be called with fragments still out: they stay valid, and the last one
  * frees the pool. NULL is fine. */
@@ -61,6 +67,10 @@ void pc_fragment_pool_destroy(struct pc_fragment_pool *pool);
  * to be filled before it is shown to another thread. Takes a reference on `init`.
  * NULL: the pool's limit is reached or no memory. */
 struct pc_fragment *pc_fragment_new(
+	struct pc_fragment_pool *pool, struct pc_init *init, size_t size, uint8_t **ret_data);
+
+/* The same of a key frame, which may use the reserve. */
+struct pc_fragment *pc_fragment_new_key(
 	struct pc_fragment_pool *pool, struct pc_init *init, size_t size, uint8_t **ret_data);
 
 struct pc_fragment *pc_fragment_ref(struct pc_fragment *fragment); /* returns `fragment` */

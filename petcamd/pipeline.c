@@ -30,6 +30,8 @@
 #define RESOLVE_NS (10 * PC_NS_PER_S)
 /* Fragments that live in the window, in recordings under way and with viewers: at least. */
 #define FRAGMENT_BYTES_MIN (96U * 1024 * 1024)
+/* Beside that for key frames, which keep a stream alive whose pictures are too much for it. */
+#define FRAGMENT_BYTES_KEYS (64U * 1024 * 1024)
 #define SOURCE_FPS_MAX 120 /* a file's; demo and devices give 60 at most */
 
 /* --- what alerts are made of --- */
@@ -362,6 +364,9 @@ int pc_pipeline_create(const struct pc_pipeline_config *config, struct pc_pipeli
 		goto fail;
 	}
 	r = pc_fragment_pool_create(fragment_bytes(p), &p->pool);
+	if (r == 0) {
+		r = pc_fragment_pool_reserve(p->pool, FRAGMENT_BYTES_KEYS);
+	}
 	if (r < 0) {
 		goto fail;
 	}

@@ -26,6 +26,7 @@
 /* An encoder that gave packets for so long has earned a fresh start: the back-off is for what
  * does not come up at all. */
 #define WELL_NS PC_NS_PER_S
+#define KEY_AFTER_LOSS_NS (PC_NS_PER_S / 4)
 #define DEVICE_WAIT_MIN_NS (60 * PC_NS_PER_S)
 #define DEVICE_WAIT_MAX_NS (3600 * PC_NS_PER_S)
 /* A device that is gone has not failed: it is looked for, and taken when it is there. */
@@ -124,6 +125,7 @@ static void fail(struct pc_pipeline *p, const char *format, ...)
 	}
 	coder->failures++;
 	coder->well = false;
+	coder->settles = true;
 	coder->state = PC_CODER_FAILED;
 	pc_loop_timer_arm(coder->timer, 0, 0);
 	pc_pipeline_tell_restart(p, PC_PIPELINE_ENCODER, coder->reason);
@@ -179,11 +181,11 @@ static void say_well(struct pc_pipeline *p, const struct pc_packet *packet)
 	if (coder->well_since_ns == 0) {
 		coder->well_since_ns = packet->encoded_ns;
 	}
-	if (coder->reason[0] != '\0' &&
-		packet->encoded_ns - coder->well_since_ns < PC_PIPELINE_WELL_NS) {
+	if (coder->settles && packet->encoded_ns - coder->well_since_ns < PC_PIPELINE_WELL_NS) {
 		return;
 	}
 	coder->well = true;
+	coder->settles = false;
 	coder->reason[0] = '\0';
 	if (coder->software) {
 		pc_health_set(p->health, coder->part, PC_HEALTH_DEGRADED,
@@ -192,6 +194,24 @@ static void say_well(struct pc_pipeline *p, const struct pc_packet *packet)
 			pc_encoder_name(coder->encoder), coder->device_reason);
 	} else {
 		pc_health_set(p->health, coder->part, PC_HEALTH_OK, NULL);
+	}
+}
+
+/* What follows refers to the lost frame. A key frame mends that, but not at once: where memory
+ * is short, or every packet is bad, key frames on end would make it worse. */
+static void lose_packet(struct pc_pipeline *p, const struct pc_packet *packet, int err)
+{
+	struct pc_coder *coder = &p->coder;
+	coder->well = false;
+	coder->settles = true;
+	coder->well_since_ns = 0;
+	pc_health_set(p->health, coder->part, PC_HEALTH_DEGRADED, "a coded frame was lost: %s",
+		err == -ENOMEM ? "the memory for video is full; lower cameras.[].bitrate_kbps or "
+				 "live.window_s"
+			       : pc_strerror(err));
+	const int64_t soon_ns = packet->capture_ns + KEY_AFTER_LOSS_NS;
+	if (err != -ENOMEM && coder->next_key_ns > soon_ns) {
+		coder->next_key_ns = soon_ns;
 	}
 }
 
@@ -209,11 +229,7 @@ static void on_packet(void *data, const struct pc_packet *packet)
 	if (r < 0) {
 		pc_counter_add(&p->stats.frames_dropped_mux, 1);
 		if (r != -EAGAIN) { /* which is what follows a lost one, up to a key frame */
-			coder->well = false;
-			pc_health_set(p->health, coder->part, PC_HEALTH_DEGRADED,
-				"a coded frame was lost: %s", pc_strerror(r));
-			/* What follows refers to the lost frame: begin at a key frame. */
-			coder->next_key_ns = 0;
+			lose_packet(p, packet, r);
 		}
 		return;
 	}
@@ -388,6 +404,7 @@ static void try_device(struct pc_pipeline *p)
 	struct pc_coder *coder = &p->coder;
 	pc_info("%s: trying the hardware again", coder->part);
 	coder->software = false;
+	coder->settles = false;
 	coder->reason[0] = '\0';
 	coder->backoff_ns = 0;
 	/* One failure is enough this time. */

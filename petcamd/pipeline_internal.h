@@ -50,6 +50,7 @@ struct pc_coder {
 	int64_t backoff_ns;
 	int64_t released_ns; /* when an encoder let go of its frames last */
 	bool well; /* what the board says, beside the failures */
+	bool settles; /* it is well only after a while without one */
 	unsigned failures; /* since it last ran well for a minute */
 	char reason[PC_HEALTH_TEXT_MAX]; /* of the last failure; "": none */
 	int64_t well_since_ns; /* of the first packet; 0: none yet */

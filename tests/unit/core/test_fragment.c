@@ -189,6 +189,40 @@ static void test_threads(void)
 	pc_fragment_pool_destroy(pool);
 }
 
+/* A full pool still has room for key frames, and their memory goes back where it came from. */
+static void test_reserve(void)
+{
+	struct pc_fragment *full[64];
+	struct pc_fragment *keys[64];
+	uint8_t *data;
+	test_int(pc_fragment_pool_create(256 << 10, &pool), 0);
+	test_int(pc_fragment_pool_reserve(pool, 100), -EINVAL);
+	test_int(pc_fragment_pool_reserve(pool, 128 << 10), 0);
+	for (unsigned round = 0; round < 3; round++) {
+		unsigned n_full = 0;
+		while ((full[n_full] = make(15 << 10)) != NULL) {
+			n_full++;
+		}
+		test_int(n_full, 16);
+		unsigned n_keys = 0;
+		while ((keys[n_keys] = pc_fragment_new_key(pool, init, 15 << 10, &data)) != NULL) {
+			memset(data, 1, 15 << 10);
+			n_keys++;
+		}
+		test_int(n_keys, 8);
+		pc_fragment_unref(full[0]); /* an old one goes: keys take the common room first */
+		full[0] = pc_fragment_new_key(pool, init, 15 << 10, &data);
+		test_assert(full[0] != NULL && make(15 << 10) == NULL);
+		for (unsigned i = 0; i < n_full; i++) {
+			pc_fragment_unref(full[i]);
+		}
+		for (unsigned i = 0; i < n_keys; i++) {
+			pc_fragment_unref(keys[i]);
+		}
+	}
+	pc_fragment_pool_destroy(pool);
+}
+
 int main(void)
 {
 	init = pc_init_new((const uint8_t *)"init", 4);
@@ -197,6 +231,7 @@ int main(void)
 	TEST_RUN(test_sizes);
 	TEST_RUN(test_steady_state);
 	TEST_RUN(test_limit);
+	TEST_RUN(test_reserve);
 	TEST_RUN(test_outlives_its_owner);
 	TEST_RUN(test_init);
 	TEST_RUN(test_no_memory);

@@ -111,6 +111,19 @@ int64_t __wrap_pc_encoder_owed_ns(const struct pc_encoder *encoder)
 			       : __real_pc_encoder_owed_ns(encoder);
 }
 
+/* --- memory for fragments --- */
+
+#define LITTLE (512U * 1024) /* two seconds of this stream, in a window of twelve */
+
+static bool little_memory;
+
+int __real_pc_fragment_pool_create(size_t max_bytes, struct pc_fragment_pool **ret_pool);
+int __wrap_pc_fragment_pool_create(size_t max_bytes, struct pc_fragment_pool **ret_pool);
+int __wrap_pc_fragment_pool_create(size_t max_bytes, struct pc_fragment_pool **ret_pool)
+{
+	return __real_pc_fragment_pool_create(little_memory ? LITTLE : max_bytes, ret_pool);
+}
+
 /* --- the scaler, and who looks at its pictures --- */
 
 struct pc_scaler {
@@ -452,6 +465,33 @@ static void test_scaler(void)
 	end();
 }
 
+/* A stream that is too much for the memory goes on by its key frames, and does not end. */
+static void test_little_memory(void)
+{
+	little_memory = true;
+	begin(false);
+	little_memory = false;
+	test_int(pc_pipeline_start(pipeline), 0);
+	const struct pc_camera_stats *stats = pc_pipeline_stats(pipeline);
+	unsigned keys = 0;
+	int64_t last_key_ns = 0;
+	for (uint64_t number = 1; keys < 5; number++) {
+		struct pc_fragment *fragment = NULL;
+		test_int(
+			pc_window_get(pc_pipeline_window(pipeline), number, LONG_NS, &fragment), 0);
+		if (fragment->key && pc_counter_get(&stats->frames_dropped_mux) > 0) {
+			keys++;
+			/* One a segment: more would take the memory of those to come. */
+			test_assert(fragment->capture_ns - last_key_ns > 900 * PC_NS_PER_MS);
+		}
+		last_key_ns = fragment->key ? fragment->capture_ns : last_key_ns;
+		pc_fragment_unref(fragment);
+	}
+	test_int(pc_counter_get(&stats->encoder_opens), 1);
+	test_assert(says("encoder cam0", PC_HEALTH_DEGRADED, "a coded frame was lost"));
+	end();
+}
+
 int main(void)
 {
 	TEST_RUN(test_encoder_alone);
@@ -460,5 +500,6 @@ int main(void)
 	TEST_RUN(test_device_gives_way);
 	TEST_RUN(test_device_returns);
 	TEST_RUN(test_scaler);
+	TEST_RUN(test_little_memory);
 	return test_end();
 }
