@@ -197,6 +197,7 @@ static int open_source(struct pc_pipeline *p, char *why, size_t why_size)
 		.encoder_device = p->settings->encoder.device,
 		.scaler = p->seeing != NULL ? p->settings->encoder.scaler : NULL,
 		.scaler_device = p->settings->encoder.scaler_device,
+		.no_export = p->buffers_unfit,
 	};
 	return pc_source_open(p->loop, &config, &source_events, p, why, why_size, &p->source);
 }

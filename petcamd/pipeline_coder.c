@@ -383,6 +383,12 @@ void pc_coder_submit(struct pc_pipeline *p, struct pc_frame *frame)
 		if (r != -EAGAIN && r != -EPIPE) {
 			fail(p, "%s takes no frame: %s", pc_encoder_name(coder->encoder),
 				pc_strerror(r));
+			/* The one buffer that was tried was contiguous by luck. */
+			if ((r == -EFAULT || r == -ENOTSUP) && coder->is_device &&
+				p->allocator == NULL) {
+				p->buffers_unfit = true;
+				pc_pipeline_fail(p, 0);
+			}
 		}
 		return; /* a key that is due stays due */
 	}

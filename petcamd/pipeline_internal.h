@@ -104,6 +104,7 @@ struct pc_pipeline {
 	const char *source_text; /* what "auto" was found to be; NULL: not looked yet */
 	struct pc_allocator *allocator; /* of a source that draws; NULL unless open */
 	struct pc_source *source; /* NULL unless open or draining */
+	bool buffers_unfit; /* the camera's own: the encoder could not map one of them */
 	struct pc_scaler *scaler; /* NULL also where it could not be opened */
 	struct pc_coder coder;
 	int64_t opened_ns;

@@ -156,7 +156,7 @@ void pc_pipeline_scaler_watch(struct pc_pipeline *p, int64_t now_ns)
 		fail(p, "%s gave no picture for 1 s", pc_scaler_name(p->scaler));
 	}
 	if (p->scaler_failed) {
-		if (p->scaled_since_ns != 0) { /* at once, if it ran */
+		if (p->scaling_well) { /* at once, if it ran */
 			p->scaler_backoff_ns = 0;
 		}
 		pc_pipeline_scaler_close(p);

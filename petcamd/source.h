@@ -40,6 +40,8 @@ struct pc_source_config {
 	const char *encoder_device;
 	const char *scaler;
 	const char *scaler_device;
+	/* A camera's own buffers turned out to be no use to the encoder: another way. */
+	bool no_export;
 };
 
 /* What the frames will be. Known when open() returns; a change is failed(). */

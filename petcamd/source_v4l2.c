@@ -185,7 +185,8 @@ static int open_direct(const struct attempt *attempt, enum pc_capture_memory mem
 
 static int open_exported(const struct attempt *attempt)
 {
-	const bool wanted = strcmp(attempt->config->camera->memory, "import") != 0;
+	const bool wanted = strcmp(attempt->config->camera->memory, "import") != 0 &&
+			    !attempt->config->no_export;
 	return wanted ? open_direct(attempt, PC_CAPTURE_EXPORT) : NOT_FOR_US;
 }
 
@@ -332,6 +333,12 @@ static int open_node(struct pc_loop *loop, const struct pc_source_config *config
 		if (r < 0 && failed == 0) {
 			failed = r;
 			snprintf(why, why_size, "%s", said);
+		} else if (r == -ENOMEM && failed != -ENOMEM) {
+			/* Another way would do, and this is what it lacks. */
+			failed = -ENOMEM;
+			const size_t used = strlen(why);
+			snprintf(why + used, why_size - used,
+				"; and no contiguous memory is left for other buffers");
 		}
 		if (is_final(r)) {
 			break;
