@@ -160,6 +160,11 @@ def module(*command):
 
 
 def test_unload():
+    if os.environ.get("VPI") == "uml":
+        # Kernel stacks are vmalloc'ed there (CONFIG_VMAP_STACK). While a module's memory is let go, one of them may
+        # be off the host's map for a moment, and a timer that strikes then faults for ever in to_irq_stack().
+        print("     (not under User Mode Linux, which may hang when a module goes)")
+        return
     for _ in range(5):
         with pipes(m2m.ENCODER) as pipe:
             pipe.stream()

@@ -6,7 +6,7 @@
  * deblocking filter is off: lossless by construction, with no transform at all. With
  * rate_mode see rate.c.
  */
-#include <linux/vmalloc.h>
+#include <linux/mm.h>
 
 #include "h264.h"
 
@@ -249,12 +249,15 @@ int vpi_h264_start(struct vpi_ctx *ctx)
 	e->mbw = DIV_ROUND_UP(ctx->src.w, 16);
 	e->mbh = DIV_ROUND_UP(ctx->src.h, 16);
 	mbs = e->mbw * e->mbh;
-	/* Each byte of PCM may cost half a byte of emulation prevention. */
+	/*
+	 * kvmalloc: in User Mode Linux it is vmalloc's area that is dangerous to give back under load.
+	 * Each byte of PCM may cost half a byte of emulation prevention.
+	 */
 	e->bits_size = mbs * (384 + 192 + 16) + 4096;
-	e->cur = vmalloc(mbs * 384);
-	e->ref = vmalloc(mbs * 384);
-	e->kind = vmalloc(mbs);
-	e->bits = vmalloc(e->bits_size);
+	e->cur = kvmalloc(mbs * 384, GFP_KERNEL);
+	e->ref = kvmalloc(mbs * 384, GFP_KERNEL);
+	e->kind = kvmalloc(mbs, GFP_KERNEL);
+	e->bits = kvmalloc(e->bits_size, GFP_KERNEL);
 	if (!e->cur || !e->ref || !e->kind || !e->bits) {
 		vpi_h264_stop(ctx);
 		return -ENOMEM;
@@ -266,9 +269,9 @@ void vpi_h264_stop(struct vpi_ctx *ctx)
 {
 	struct vpi_h264 *e = &ctx->h264;
 
-	vfree(e->cur);
-	vfree(e->ref);
-	vfree(e->kind);
-	vfree(e->bits);
+	kvfree(e->cur);
+	kvfree(e->ref);
+	kvfree(e->kind);
+	kvfree(e->bits);
 	memset(e, 0, sizeof(*e));
 }
