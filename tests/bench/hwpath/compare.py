@@ -60,20 +60,20 @@ def tables(results):
     lines = ["| | " + " | ".join(programs) + " |", "|---|" + "---|" * len(programs)]
     for name, title, form in ROWS + NOTES:
         lines.append(f"| {title} | " + " | ".join(cell(column(results, p, name), form) for p in programs) + " |")
-    others = [p for p in programs if p != "petcam"]
+    others = [p for p in programs if not p.startswith("petcam")]
     worse = []
-    if "petcam" in programs and others:
-        lines += ["", "How many times petcam's (median of the rounds' ratios, lowest to highest):", "",
+    for mine in (p for p in programs if p.startswith("petcam") and others):
+        lines += ["", f"How many times that of \"{mine}\" (median of the rounds' ratios, lowest to highest):", "",
                   "| | " + " | ".join(others) + " |", "|---|" + "---|" * len(others)]
         for name, title, _ in ROWS:
-            ours, cells = column(results, "petcam", name), []
+            ours, cells = column(results, mine, name), []
             for other in others:
                 ratios = [b / a if a > 0 else float("inf") if b > 0 else 1.0
                           for a, b in zip(ours, column(results, other, name))]
                 middle = statistics.median(ratios)
                 cells.append(f"{middle:.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
                 if middle <= 1:
-                    worse.append(f"{title}: {other} has {middle:.2f} of petcam's")
+                    worse.append(f"{title}: {other} has {middle:.2f} of {mine}'s")
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n", worse
 
@@ -88,7 +88,7 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = pathlib.Path(folder) / "hwpath.json"
-        limit = int(60 + args.rounds * 3 * (4 * args.seconds + 60))
+        limit = int(60 + args.rounds * 4 * (4 * args.seconds + 60))
         status = subprocess.run(
             [ROOT / "tests/virtual-pi/vpi", "run", "--memory", "2048", "--timeout", str(limit), "--share", folder,
              "--env", f"PETCAM_BUILD={BUILD}", "--", "python3", HERE / "inside.py", "--rounds", str(args.rounds),
