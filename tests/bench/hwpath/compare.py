@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """tests/bench/hwpath/compare.py - `./dev bench hwpath`: petcam beside GStreamer and ffmpeg, in the virtual Pi.
 
-    compare.py [--rounds 3] [--seconds 5] [--json FILE] [--markdown FILE]
+    compare.py [--rounds 3] [--seconds 5] [--json FILE] [--markdown FILE] [--check]
 
-What is measured, and how: inside.py. Prints a table of medians with their spread, and of ratios to petcam; the exit
-status says whether petcam is better than both on each. docs/hardware-path.md has figures and what they mean.
+What is measured, and how: inside.py. Prints a table of medians with their spread, and of ratios to petcam, and where
+petcam is not the best; with --check that is the exit status. docs/hardware-path.md has figures and what they mean.
 """
 
 import argparse
@@ -30,6 +30,7 @@ ROWS = [
 # For understanding; not compared.
 NOTES = [
     ("fps", "frames a second, saturated", "{:.1f}"),
+    ("traced_fps", "frames a second while calls were counted, of 30", "{:.1f}"),
     ("call_bytes_per_frame", "of the bytes: by system calls", "{:,.0f}"),
     ("copied_bytes_per_frame", "of the bytes: by memcpy and memmove of 4 KiB and more", "{:,.0f}"),
     ("small_copied_bytes_per_frame", "beside: by smaller memcpy and memmove", "{:,.0f}"),
@@ -85,6 +86,7 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--markdown", type=pathlib.Path)
+    parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = pathlib.Path(folder) / "hwpath.json"
@@ -104,7 +106,7 @@ def main():
         args.json.write_text(json.dumps(results, indent=2) + "\n")
     if args.markdown:
         args.markdown.write_text(text)
-    return 1 if worse else 0
+    return 1 if worse and args.check else 0
 
 
 if __name__ == "__main__":
