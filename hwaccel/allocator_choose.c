@@ -17,9 +17,12 @@
 
 /* A size that every encoder takes, in lines that need no padding. */
 static const struct pc_frame_format trial_formats[] = {
-	{ DRM_FORMAT_YUV420, 640, 480, DRM_FORMAT_MOD_LINEAR },
-	{ DRM_FORMAT_NV12, 640, 480, DRM_FORMAT_MOD_LINEAR },
+	{ DRM_FORMAT_YUV420, 1280, 720, DRM_FORMAT_MOD_LINEAR },
+	{ DRM_FORMAT_NV12, 1280, 720, DRM_FORMAT_MOD_LINEAR },
 };
+
+/* As many as a camera has: contiguous memory for one says little of eight. */
+#define TRIAL_FRAMES 8
 
 static int try_frame(const struct pc_frame *frame, const char *encoder, char *why, size_t why_size)
 {
@@ -35,23 +38,38 @@ static int try_frame(const struct pc_frame *frame, const char *encoder, char *wh
 	return pc_v4l2_import_test(&test, why, why_size);
 }
 
-/* Does the encoder take a buffer of this allocator's? */
+/* Has it as many buffers as are needed, and does the encoder take them? The first stands for
+ * all: they are of one kind. */
+static int try_format(struct pc_allocator *allocator, const struct pc_frame_format *format,
+	const char *encoder, char *why, size_t why_size)
+{
+	struct pc_frame *frames[TRIAL_FRAMES];
+	unsigned n = 0;
+	int r = 0;
+	while (n < TRIAL_FRAMES && r == 0) {
+		r = allocator->impl->allocate(allocator, format, &frames[n]);
+		n += r == 0 ? 1 : 0;
+	}
+	if (r == 0) {
+		r = try_frame(frames[0], encoder, why, why_size);
+	} else if (n == 0) {
+		snprintf(why, why_size, "gives no buffer: %s", pc_strerror(r));
+	} else {
+		snprintf(why, why_size, "gives %u buffers of %u: %s", n, TRIAL_FRAMES,
+			pc_strerror(r));
+	}
+	while (n > 0) {
+		allocator->impl->free(allocator, frames[--n]);
+	}
+	return r;
+}
+
 static int try_allocator(
 	struct pc_allocator *allocator, const char *encoder, char *why, size_t why_size)
 {
 	int r = -EINVAL;
-	for (size_t i = 0; i < sizeof(trial_formats) / sizeof(trial_formats[0]); i++) {
-		struct pc_frame *frame = NULL;
-		r = allocator->impl->allocate(allocator, &trial_formats[i], &frame);
-		if (r < 0) {
-			snprintf(why, why_size, "gives no buffer: %s", pc_strerror(r));
-			continue;
-		}
-		r = try_frame(frame, encoder, why, why_size);
-		allocator->impl->free(allocator, frame);
-		if (r == 0) {
-			break;
-		}
+	for (size_t i = 0; i < sizeof(trial_formats) / sizeof(trial_formats[0]) && r != 0; i++) {
+		r = try_format(allocator, &trial_formats[i], encoder, why, why_size);
 	}
 	return r;
 }

