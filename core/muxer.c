@@ -304,8 +304,10 @@ static int make_fragment(
 	const struct pc_access_unit *unit = &muxer->unit;
 	const size_t front = pc_moof_size(unit->key) + PC_MDAT_HEADER;
 	uint8_t *data;
-	struct pc_fragment *fragment = (unit->key ? pc_fragment_new_key : pc_fragment_new)(
-		muxer->config.pool, muxer->init, front + unit->sample_size, &data);
+	const size_t size = front + unit->sample_size;
+	struct pc_fragment *fragment =
+		unit->key ? pc_fragment_new_key(muxer->config.pool, muxer->init, size, &data)
+			  : pc_fragment_new(muxer->config.pool, muxer->init, size, &data);
 	if (fragment == NULL) {
 		return -ENOMEM;
 	}

@@ -22,7 +22,7 @@ static const struct pc_frame_format trial_formats[] = {
 };
 
 /* As many as a camera has: contiguous memory for one says little of eight. */
-#define TRIAL_FRAMES 8
+#define TRIAL_FRAMES 8u
 
 static int try_frame(const struct pc_frame *frame, const char *encoder, char *why, size_t why_size)
 {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# vpi: memory=2048 timeout=400
+# vpi: memory=2048 alone=yes timeout=400
 # vpi: camera="node_types=0x101 num_outputs=1 output_types=1 vid_out_nr=1"
 """tests/virtual-pi/test_frame_path.py - nobody copies a frame, and what is streamed is what the camera gave.
 

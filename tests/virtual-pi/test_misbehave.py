@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# vpi: memory=2048 timeout=600 codec="rate_mode=1"
+# vpi: memory=2048 alone=yes timeout=600 codec="rate_mode=1"
 # vpi: camera="node_types=0x101 num_outputs=1 output_types=1 vid_out_nr=1"
 """tests/virtual-pi/test_misbehave.py - everything that the Pi's codec has been seen to do wrong.
 
