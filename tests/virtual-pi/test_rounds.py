@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# vpi: memory=2048 tier=full timeout=1800 codec="rate_mode=1"
+# vpi: memory=2048 alone=yes timeout=1800 codec="rate_mode=1"
 # vpi: camera="node_types=0x101 num_outputs=1 output_types=1 vid_out_nr=1"
 """tests/virtual-pi/test_rounds.py - fault after fault, and nothing grows.
 
